@@ -1,0 +1,44 @@
+# Everything a person does with a checkout. Start with `make run` or `make test`.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: run test lint bench install peers bench-peers clean help
+
+help:                     ## list these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+install: $(STAMP)         ## make .venv with the suite and its development tools
+
+$(STAMP): pyproject.toml
+	@echo "Setting up $(VENV) (first time, or pyproject.toml changed) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: $(STAMP)             ## the main job on this machine alone; LISTEN=8080 SERVERS="www1:80 www2:80" for your own servers
+	@$(BIN)/python etc/demo $(if $(LISTEN),--listen '$(LISTEN)') $(SERVERS)
+
+test: $(STAMP) peers      ## all tests, the ones against real servers included
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)            ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writes bench/results.md
+	@$(BIN)/python bench/balancers.py
+
+# The real servers and tools that tests and benchmarks run against.
+peers:
+	@sh .ci/peers apache2:/usr/sbin/apache2 nginx-light:/usr/sbin/nginx pen:/usr/bin/pen \
+	    curl:curl mandoc:mandoc chromium:chromium
+
+bench-peers: peers
+	@sh .ci/peers haproxy:haproxy wrk:wrk strace:strace libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
+
+clean:                    ## remove what the targets made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

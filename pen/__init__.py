@@ -1,0 +1,1 @@
+"""The pen suite's load balancer."""
