@@ -1,0 +1,101 @@
+"""The record formats: as Debian's pen 0.34.1 was seen to write them, and any bytes in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penlog.records import (
+    DATAGRAM_LIMIT,
+    DATAGRAM_REQUEST_MINIMUM,
+    RecordError,
+    datagram,
+    file_line,
+    parse_datagram,
+    parse_file_line,
+)
+
+# (piece read from the client, request in the file, request in the datagram), seen with pen 0.34.1.
+SEEN = [
+    (b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /a HTTP/1.1", b"GET /a HTTP/1.1"),
+    (b"no newline", b"no newline", b"no newline"),
+    (b"\r\nGET /c\r\n", b"", b""),
+    (b"a\rb\nc", b"a", b"a"),
+    (b"\n", b"", b""),
+    (b"  lead\n", b"  lead", b"  lead"),
+    (b"\0\1\2tab\there\x7f\x80\xff\n", b"\0\1\2tab\there\x7f..", b"\0\1\2tab\there\x7f\x80\xff"),
+    (b"nul\0after\n", b"nul\0after", b"nul\0after"),
+    (b'end "quote" \\\\ \x1b[0m\r\r\n', b'end "quote" \\\\ \x1b[0m', b'end "quote" \\\\ \x1b[0m'),
+    (b"y" * 99 + b"\n", b"y" * 99, b"y" * 99),
+    (b"y" * 101 + b"\n", b"y" * 100, b"y" * 101),
+    (b"z" * 3000 + b"\n", b"z" * 100, b"z" * (1024 - 24)),
+]
+
+
+@pytest.mark.parametrize(("piece", "in_file", "in_datagram"), SEEN)
+def test_records_are_written_as_pen_0_34_1_writes_them(piece, in_file, in_datagram):
+    assert file_line("127.0.0.9", 1795449645, "127.0.0.5", piece) == (
+        b"127.0.0.9 1795449645 127.0.0.5 " + in_file + b"\n"
+    )
+    assert datagram("127.0.0.9", "127.0.0.5", piece) == (
+        b"+ 127.0.0.9 127.0.0.5 " + in_datagram + b"\n"
+    )
+
+
+def test_the_longest_addresses_leave_room_for_the_compared_part():
+    address = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%" + "i" * 15
+    record = parse_datagram(datagram(address, address, b"x" * 5000))
+    assert len(record.request) >= DATAGRAM_REQUEST_MINIMUM
+
+
+@given(st.binary(max_size=3000))
+def test_what_is_written_can_be_read_back(piece):
+    data = datagram("2001:db8::1", "127.0.0.5", piece)
+    assert len(data) <= DATAGRAM_LIMIT
+    record = parse_datagram(data)
+    assert (record.client, record.server) == (b"2001:db8::1", b"127.0.0.5")
+    assert piece.startswith(record.request)
+
+    line = file_line("10.0.0.1", 17, "::1", piece)
+    assert line.count(b"\n") == 1
+    kept = parse_file_line(line)
+    assert (kept.client, kept.epoch, kept.server) == (b"10.0.0.1", 17, b"::1")
+    assert len(kept.request) <= 100
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"",
+        b"\n",
+        b"+ ",
+        b"+ a b",
+        b"+  b GET",
+        b"- a b GET",
+        b"+ a\0 b GET",
+        b'+ a" b GET',
+        b"+ a b one\ntwo\n",
+        b"+a b c d",
+    ],
+)
+def test_a_datagram_that_is_no_record_is_refused(bad):
+    with pytest.raises(RecordError, match="not a record"):
+        parse_datagram(bad)
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", b"a 12 b", b"a -1 b GET", b"a 1.5 b GET", b"a 9999999999999 b GET", b"a 1  GET"]
+)
+def test_a_line_that_is_no_record_is_refused(bad):
+    with pytest.raises(RecordError, match="not a record"):
+        parse_file_line(bad)
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=50).map(lambda tail: b"+ a b " + tail))
+def test_any_bytes_are_a_record_or_the_declared_error(data):
+    for parse in (parse_datagram, parse_file_line):
+        try:
+            record = parse(data)
+        except RecordError:
+            continue
+        assert record.client
+        assert b"\n" not in record.request
