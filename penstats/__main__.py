@@ -1,0 +1,7 @@
+"""`python -m penstats`."""
+
+import sys
+
+from penstats.cgi import main
+
+sys.exit(main())
