@@ -1,0 +1,228 @@
+"""Measure our balancer beside Debian's pen, haproxy and nginx stream: `make bench`.
+
+One run starts everything: one nginx as the web server behind all, and each balancer in turn before
+it. Rounds are interleaved (one of each balancer, then again), so that a busy spell of the machine
+hits all alike; medians are printed, and ratios to C pen are taken within each round.
+"""
+
+import contextlib
+import os
+import platform
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from bench.loads import LoadError
+from bench.origin import upload_sink, web_server
+from bench.peers import PEERS, ROOT, Balancer, Peer, balancing
+from bench.processes import StartError
+from bench.report import Results, calls_table, figures_table
+from bench.works import FULL, QUICK, WORKS, Effort, Work
+
+ROUND_ERRORS = (LoadError, StartError, OSError, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One run: what is compared, and where it happens."""
+
+    works: Sequence[Work]
+    peers: Sequence[Peer]
+    effort: Effort
+    folder: Path
+    web: Sequence[str]
+    sink: str
+    results: Results
+
+    def run(self) -> None:
+        """All rounds of all works."""
+        for work in self.works:
+            with contextlib.ExitStack() as stack:
+                self._run_work(work, self._start_lasting(work, stack))
+
+    def _start_lasting(self, work: Work, stack: contextlib.ExitStack) -> dict[str, Balancer]:
+        """Start the balancers that stay up for all rounds of `work`."""
+        lasting = {}
+        for peer in () if work.fresh else self.peers:
+            try:
+                lasting[peer.name] = stack.enter_context(self._balancing(peer, work))
+            except StartError as error:
+                self._failed(work, peer, error)
+        return lasting
+
+    def _run_work(self, work: Work, lasting: dict[str, Balancer]) -> None:
+        rounds = min(self.effort.rounds, work.most_rounds or self.effort.rounds)
+        for number in range(rounds):
+            for peer in _rotated(self.peers, number):
+                if not work.fresh and peer.name not in lasting:
+                    continue
+                _progress(f"{work.name}: round {number + 1} of {rounds}, {peer.label}")
+                self._run_round(work, peer, number, lasting.get(peer.name))
+
+    def _run_round(self, work: Work, peer: Peer, number: int, lasting: Balancer | None) -> None:
+        try:
+            if lasting is not None:
+                found = work.run(lasting, self.effort, number)
+            else:
+                with self._balancing(peer, work) as balancer:
+                    found = work.run(balancer, self.effort, number)
+        except ROUND_ERRORS as error:
+            self._failed(work, peer, error)
+        else:
+            self.results.add(work, peer, found)
+
+    def _balancing(self, peer: Peer, work: Work) -> contextlib.AbstractContextManager[Balancer]:
+        servers = [self.sink] if work.sink else self.web
+        return balancing(peer, work.setup, servers, self.folder)
+
+    def _failed(self, work: Work, peer: Peer, error: Exception) -> None:
+        self.results.add_failure(work, peer, error)
+        _progress("")
+        click.echo(f"bench: {work.name}, {peer.label}: {error}", err=True)
+
+
+def _rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
+    """Each round begins with another peer, so that none always follows the same one."""
+    first = number % len(peers)
+    return [*peers[first:], *peers[:first]]
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r\033[K{text}", nl=False, err=True)
+
+
+@contextlib.contextmanager
+def _surroundings() -> Iterator[tuple[Path, list[str], str]]:
+    """Yield a temporary folder, the web server's addresses and the upload sink's."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        web_server(Path(folder)) as web,
+        upload_sink() as sink,
+    ):
+        yield Path(folder), web, sink
+
+
+def _report(works: Sequence[Work], peers: Sequence[Peer], results: Results, took: float) -> str:
+    command = shlex.join([".venv/bin/python", "bench/balancers.py", *sys.argv[1:]])
+    lines = [
+        "# Balancers side by side",
+        "",
+        f"    {command}",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, {took / 60:.0f} minutes; {_machine()}; load average"
+        f" {os.getloadavg()[2]:.1f} over the last 15 minutes.",
+        "CPU is that of the balancer's processes only. Cells are the median of interleaved rounds,"
+        " (least-greatest), and the median of the rounds' ratios to C pen.",
+        "",
+        *(f"- {peer.label}: {peer.version()}" for peer in peers),
+        "",
+        *figures_table(works, peers, results),
+    ]
+    for work in works:
+        for figure in work.figures:
+            table = calls_table(figure, peers, results)
+            lines += ["", f"{figure.title.capitalize()}, by name:", "", *table] if table else []
+    if results.failures:
+        lines += ["", "Failed:", "", *(f"- {failure}" for failure in results.failures)]
+    return "\n".join(lines) + "\n"
+
+
+def _machine() -> str:
+    models = (
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    )
+    cpus = len(os.sched_getaffinity(0))
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return (
+        f"Linux {platform.release()}, {cpus} CPUs ({next(models, platform.machine())}),"
+        f" commit {commit or 'unknown'}"
+    )
+
+
+def _raise_open_files() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _end_cleanly(signum: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)  # so that every block that ends processes is left
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="Short and few rounds: a look, not a result.")
+@click.option(
+    "--peer",
+    "peer_names",
+    multiple=True,
+    type=click.Choice(list(PEERS)),
+    help="Only this balancer (repeatable); ratios need pen-c.",
+)
+@click.option(
+    "--work",
+    "work_names",
+    multiple=True,
+    type=click.Choice(list(WORKS)),
+    help="Only this work (repeatable).",
+)
+@click.option("--rounds", type=click.IntRange(1), help="Rounds of each work.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=ROOT / "bench" / "results.md",
+    show_default="bench/results.md",
+    help="The Markdown file to write.",
+)
+def main(
+    quick: bool,
+    peer_names: tuple[str, ...],
+    work_names: tuple[str, ...],
+    rounds: int | None,
+    output: Path,
+) -> None:
+    """Measure our balancer beside Debian's pen, haproxy and nginx stream, as a Markdown table.
+
+    Prints CPU time per connection, request and GB, memory per idle connection, and system calls.
+    All of it takes about half an hour; --quick a few minutes. Exit status 1: something failed.
+    """
+    signal.signal(signal.SIGTERM, _end_cleanly)
+    _raise_open_files()
+    effort = QUICK if quick else FULL
+    if rounds is not None:
+        effort = replace(effort, rounds=rounds)
+    works = [work for name, work in WORKS.items() if not work_names or name in work_names]
+    peers = [peer for name, peer in PEERS.items() if not peer_names or name in peer_names]
+    results = Results()
+    began = time.monotonic()
+    try:
+        with _surroundings() as (folder, web, sink):
+            Bench(works, peers, effort, folder, web, sink, results).run()
+    except StartError as error:
+        raise click.ClickException(f"the web server did not start: {error}") from error
+    _progress("")
+    report = _report(works, peers, results, time.monotonic() - began)
+    output.write_text(report)
+    click.echo(report, nl=False)
+    if results.failures:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""What clients do to a balancer. Only the balancer's CPU is measured, so plain Python will do.
+
+Every load checks its answers: work that a balancer did not do must not make it look cheap.
+"""
+
+import itertools
+import re
+import select
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+from bench.origin import PAGE_BYTES
+
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; leaves the port to connect, so ports do not run out
+ANSWER_DEADLINE = 30.0  # seconds without any answer at all
+BUFFER = 1 << 18
+CLOSE_REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+KEEPALIVE_REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
+
+
+class LoadError(Exception):
+    """A balancer did not do the work; the message says how it failed."""
+
+
+def wrk(url: str, connections: int, seconds: float, *, close: bool) -> int:
+    """Run a closed loop of requests, one thread; returns the number of answers.
+
+    Raises:
+        LoadError: wrk failed, or counted errors in more than 1 of 1,000 requests.
+    """
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s"]
+    if close:
+        command += ["-H", "Connection: close"]
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
+    answers, errors = parse_wrk(done.stdout)
+    if done.returncode or not answers:
+        raise LoadError(f"wrk got no answers: {(done.stdout + done.stderr).strip()}")
+    if errors * 1000 > answers:
+        raise LoadError(f"wrk counted {errors} errors beside {answers} answers")
+    return answers
+
+
+def parse_wrk(output: str) -> tuple[int, int]:
+    """Read answers and errors (of sockets, and statuses not 2xx or 3xx) from wrk's output."""
+    answers = re.search(r"^\s*(\d+) requests in ", output, re.MULTILINE)
+    errors = re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", output)
+    return int(answers[1]) if answers else 0, sum(map(int, errors))
+
+
+def address(number: int) -> str:
+    """Name client `number`: a loopback address from 127.16.0.0 up, distinct for 15 million."""
+    number += 16 << 16
+    return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+
+def visit(port: int, sources: Iterable[str], concurrency: int = 50) -> int:
+    """One short HTTP connection from each source address, `concurrency` at once.
+
+    Returns:
+        The number of visits.
+
+    Raises:
+        LoadError: an answer was not whole.
+    """
+    waiting = iter(sources)
+    visits: dict[int, tuple[socket.socket, list[bytes]]] = {}
+    done = 0
+    with select.epoll() as poller:
+        for source in itertools.islice(waiting, concurrency):
+            _begin_visit(port, source, visits, poller)
+        while visits:
+            for fd, _ in _poll(poller):
+                if not _continue_visit(*visits[fd]):
+                    continue
+                del visits[fd]
+                done += 1
+                for source in itertools.islice(waiting, 1):
+                    _begin_visit(port, source, visits, poller)
+    return done
+
+
+def _begin_visit(
+    port: int,
+    source: str,
+    visits: dict[int, tuple[socket.socket, list[bytes]]],
+    poller: select.epoll,
+) -> None:
+    client = _connect(port, source)
+    client.sendall(CLOSE_REQUEST)
+    visits[client.fileno()] = (client, [])
+    poller.register(client, select.EPOLLIN)
+
+
+def _continue_visit(client: socket.socket, answer: list[bytes]) -> bool:
+    """Read what has come; True, and the client closed, when the answer is whole."""
+    piece = client.recv(BUFFER)
+    if piece:
+        answer.append(piece)
+        return False
+    client.close()
+    _check(b"".join(answer))
+    return True
+
+
+def _connect(port: int, source: str) -> socket.socket:
+    client = socket.socket()
+    client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    client.bind((source, 0))
+    client.settimeout(ANSWER_DEADLINE)
+    client.connect(("127.0.0.1", port))
+    return client
+
+
+def _poll(poller: select.epoll) -> list[tuple[int, int]]:
+    events = poller.poll(ANSWER_DEADLINE)
+    if not events:
+        raise LoadError(f"no answer for {ANSWER_DEADLINE:.0f} s")
+    return events
+
+
+def _check(answer: bytes) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200") or len(body) != PAGE_BYTES:
+        raise LoadError(f"an answer of {len(answer)} bytes that begins {answer[:40]!r}")
+
+
+class IdleConnections:
+    """Connections that are opened, served once, and held open."""
+
+    def __init__(self) -> None:
+        self._clients: list[socket.socket] = []
+
+    def __enter__(self) -> "IdleConnections":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for client in self._clients:
+            client.close()
+
+    def open(self, port: int, count: int) -> None:
+        """Open `count` connections, each with one request answered, and keep them."""
+        for number in range(count):
+            client = _connect(port, address(number))
+            self._clients.append(client)
+            self._ask(client)
+
+    def ask_all(self) -> int:
+        """Send a request on every connection while all are open; returns how many were answered.
+
+        Raises:
+            LoadError: a connection was not served.
+        """
+        for client in self._clients:
+            self._ask(client)
+        return len(self._clients)
+
+    def _ask(self, client: socket.socket) -> None:
+        client.sendall(KEEPALIVE_REQUEST)
+        answer = b""
+        while len(answer.partition(b"\r\n\r\n")[2]) < PAGE_BYTES:
+            piece = client.recv(BUFFER)
+            if not piece:
+                raise LoadError(f"connection {client.getsockname()} was closed")
+            answer += piece
+        _check(answer)
+
+
+def download(port: int, size: int) -> int:
+    """Fetch the first `size` bytes of /bulk; returns the bytes of the answer.
+
+    Raises:
+        LoadError: fewer came.
+    """
+    request = f"GET /bulk HTTP/1.1\r\nHost: b\r\nRange: bytes=0-{size - 1}\r\nConnection: close\r\n"
+    buffer = bytearray(BUFFER)
+    with socket.create_connection(("127.0.0.1", port), ANSWER_DEADLINE) as client:
+        client.sendall(request.encode() + b"\r\n")
+        received = sum(iter(lambda: client.recv_into(buffer), 0))
+    if received < size:
+        raise LoadError(f"{received} of {size} bytes came")
+    return received
+
+
+def upload(port: int, size: int) -> int:
+    """Send `size` bytes to the upload sink; returns them when the sink has said `done`.
+
+    Raises:
+        LoadError: it did not.
+    """
+    with socket.create_connection(("127.0.0.1", port), ANSWER_DEADLINE) as client:
+        client.sendall(size.to_bytes(8, "big"))
+        for piece in _pieces(size):
+            client.sendall(piece)
+        answer = client.recv(8)
+    if answer != b"done":
+        raise LoadError(f"the upload ended with {answer!r}")
+    return size
+
+
+def _pieces(size: int) -> Iterator[memoryview]:
+    zeros = memoryview(bytes(BUFFER))
+    for start in range(0, size, BUFFER):
+        yield zeros[: min(BUFFER, size - start)]

@@ -1,0 +1,98 @@
+"""The servers behind the balancers: one nginx for all of them, and a sink for uploads."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.processes import free_port, running
+
+ORIGIN_HOSTS = ("127.0.1.1", "127.0.1.2")  # two addresses of the one nginx: two slots
+PAGE_BYTES = 1024
+BULK_BYTES = 1 << 30
+SINK_BUFFER = 1 << 18
+
+NGINX = """\
+worker_processes 1;
+worker_rlimit_nofile 20000;
+daemon off;
+user root;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 19000; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    sendfile on;
+    tcp_nopush on;
+    default_type text/plain;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        {listen}
+        location / {{ return 200 "{page}"; }}
+        location = /bulk {{ root {folder}; }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[list[str]]:
+    """Run nginx with one worker; yields its addresses, `host:port` each.
+
+    `/` answers PAGE_BYTES, `/bulk` a sparse file of BULK_BYTES through sendfile.
+    """
+    port = free_port(ORIGIN_HOSTS[0])
+    listen = " ".join(f"listen {host}:{port} backlog=4096;" for host in ORIGIN_HOSTS)
+    config = folder / "origin.conf"
+    config.write_text(NGINX.format(folder=folder, listen=listen, page="x" * PAGE_BYTES))
+    with (folder / "bulk").open("wb") as bulk:
+        bulk.truncate(BULK_BYTES)
+    command = ["nginx", "-c", str(config), "-e", str(folder / "error.log")]
+    with running(command, folder / "origin.log") as nginx:
+        nginx.wait_until_listening(ORIGIN_HOSTS[0], port)
+        yield [f"{host}:{port}" for host in ORIGIN_HOSTS]
+
+
+@contextmanager
+def upload_sink() -> Iterator[str]:
+    """Run a server that reads uploads in a thread of this process; yields its `host:port`.
+
+    An upload is its length in 8 bytes, big-endian, then so many bytes; the answer is `done`.
+    """
+    with socket.create_server((ORIGIN_HOSTS[0], 0)) as listener:
+        threading.Thread(target=_serve_uploads, args=(listener,), daemon=True).start()
+        try:
+            yield "{}:{}".format(*listener.getsockname())
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread out of accept
+
+
+def _serve_uploads(listener: socket.socket) -> None:
+    buffer = bytearray(SINK_BUFFER)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            _read_upload(connection, buffer)
+
+
+def _read_upload(connection: socket.socket, buffer: bytearray) -> None:
+    head = connection.recv(8, socket.MSG_WAITALL)
+    if len(head) < 8:
+        return  # a probe: connected and left
+    left = int.from_bytes(head, "big")
+    while left > 0:
+        count = connection.recv_into(buffer)
+        if not count:
+            return
+        left -= count
+    connection.sendall(b"done")

@@ -1,0 +1,234 @@
+"""The balancers that are compared, and how each is started for a work."""
+
+import platform
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.processes import Running, StartError, free_port, running
+
+HOST = "127.0.0.1"
+ROOT = Path(__file__).resolve().parent.parent
+DEBIAN_PYTHON = "/usr/bin/python3"
+STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a work asks of a balancer."""
+
+    tracking: bool = False
+    """Remember which client went to which server; otherwise round robin."""
+    clients: int = 2048
+    """Size of the client table, where the balancer has one."""
+    connections: int = 500
+    """Connections it must carry at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything a balancer needs to start."""
+
+    setup: Setup
+    port: int
+    servers: Sequence[str]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One of the compared balancers."""
+
+    name: str
+    label: str
+    """How tables name it."""
+    version: Callable[[], str]
+    command: Callable[[Order], list[str]]
+    env: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """A peer that runs and listens at HOST:port."""
+
+    peer: Peer
+    port: int
+    process: Running
+
+    @property
+    def pid(self) -> int:
+        """The process at the top of its tree."""
+        return self.process.pid
+
+
+@contextmanager
+def balancing(peer: Peer, setup: Setup, servers: Sequence[str], folder: Path) -> Iterator[Balancer]:
+    """Start `peer` in front of `servers` (`host:port` each); it is gone when the block ends.
+
+    Raises:
+        StartError: it did not come up; the message names it.
+    """
+    port = free_port(HOST)
+    home = folder / peer.name
+    home.mkdir(exist_ok=True)
+    try:
+        command = peer.command(Order(setup, port, servers, home))
+        with running(command, home / "log", peer.env) as process:
+            process.wait_until_listening(HOST, port)
+            yield Balancer(peer, port, process)
+    except StartError as error:
+        raise StartError(f"{peer.label}: {error}") from error
+
+
+def _pen_arguments(order: Order) -> list[str]:
+    setup = order.setup
+    arguments = ["-f", "-c", str(setup.clients), "-x", str(setup.connections)]
+    if not setup.tracking:
+        arguments.append("-r")
+    return [*arguments, f"{HOST}:{order.port}", *order.servers]
+
+
+def _debian_pen(order: Order) -> list[str]:
+    return ["/usr/bin/pen", *_pen_arguments(order)]
+
+
+def _our_pen(order: Order) -> list[str]:
+    return [str(Path(sys.executable).with_name("pen")), *_pen_arguments(order)]
+
+
+def _our_pen_on_debian_python(order: Order) -> list[str]:
+    start = "import sys; from pen.cli import main; sys.exit(main())"
+    return [DEBIAN_PYTHON, "-c", start, *_pen_arguments(order)]
+
+
+HAPROXY = """\
+global
+    maxconn {maxconn}
+    nbthread 1
+defaults
+    mode tcp
+    timeout connect 3s
+    timeout client 1h
+    timeout server 1h
+listen bench
+    bind {host}:{port} backlog 500
+    balance roundrobin
+    {tracking}
+    {servers}
+"""
+
+
+def _haproxy(order: Order) -> list[str]:
+    tracking = f"stick-table type ip size {order.setup.clients}\n    stick on src"
+    servers = (f"server s{slot} {server}" for slot, server in enumerate(order.servers))
+    config = order.folder / "haproxy.cfg"
+    config.write_text(
+        HAPROXY.format(
+            maxconn=order.setup.connections,
+            host=HOST,
+            port=order.port,
+            tracking=tracking if order.setup.tracking else "",
+            servers="\n    ".join(servers),
+        )
+    )
+    return ["haproxy", "-db", "-q", "-f", str(config)]
+
+
+NGINX_STREAM = """\
+load_module {module};
+worker_processes 1;
+worker_rlimit_nofile 20000;
+daemon off;
+user root;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections {connections}; }}
+stream {{
+    upstream servers {{
+        {tracking}
+        {servers}
+    }}
+    server {{
+        listen {host}:{port} backlog=500;
+        proxy_pass servers;
+        proxy_connect_timeout 3s;
+        proxy_timeout 1h;
+    }}
+}}
+"""
+
+
+def _nginx(order: Order) -> list[str]:
+    config = order.folder / "nginx.conf"
+    config.write_text(
+        NGINX_STREAM.format(
+            module=STREAM_MODULE,
+            folder=order.folder,
+            connections=2 * order.setup.connections + 16,  # it counts both sides
+            tracking="hash $remote_addr;" if order.setup.tracking else "",
+            servers=" ".join(f"server {server};" for server in order.servers),
+            host=HOST,
+            port=order.port,
+        )
+    )
+    return ["nginx", "-c", str(config), "-e", str(order.folder / "error.log")]
+
+
+def _first_line(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return f"not installed ({error.strerror})"
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[0] if lines else "unknown version"
+
+
+def _debian_pen_version() -> str:
+    """Ask the package: the program has no option that prints its version alone."""
+    return "pen " + _first_line("dpkg-query", "-W", "-f", "${Version}", "pen")
+
+
+DESCRIBE_PYTHON = """\
+import platform, sysconfig
+made = sysconfig.get_config_var("CONFIG_ARGS") or ""
+print(platform.python_implementation(), platform.python_version(),
+      "with PGO" if "--enable-optimizations" in made else "without PGO",
+      "with LTO" if "--with-lto" in made else "without LTO")
+"""
+
+
+def _python_version(python: str) -> str:
+    return _first_line(python, "-c", DESCRIBE_PYTHON)
+
+
+def _site_packages() -> str:
+    return sysconfig.get_path("purelib")
+
+
+BASELINE = "pen-c"
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer(BASELINE, "C pen", _debian_pen_version, _debian_pen),
+        Peer(
+            "ours",
+            f"ours, Python {platform.python_version()} (.venv)",
+            lambda: _python_version(sys.executable),
+            _our_pen,
+        ),
+        Peer(
+            "ours-debian",
+            f"ours, {DEBIAN_PYTHON}",
+            lambda: _python_version(DEBIAN_PYTHON),
+            _our_pen_on_debian_python,
+            {"PYTHONPATH": f"{ROOT}:{_site_packages()}"},
+        ),
+        Peer("haproxy", "haproxy", lambda: _first_line("haproxy", "-v"), _haproxy),
+        Peer("nginx", "nginx stream", lambda: _first_line("nginx", "-v"), _nginx),
+    )
+}

@@ -1,0 +1,107 @@
+"""Starting, waiting for and ending the processes of a measurement."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_DEADLINE = 10.0  # seconds until a started server must listen
+STOP_DEADLINE = 5.0  # seconds between TERM and KILL
+
+
+class StartError(Exception):
+    """A server did not come up; the message says what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started process and the file that has what it printed."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """The process's id, which is its process group's too."""
+        return self.process.pid
+
+    def last_words(self) -> str:
+        """Return the last line it printed."""
+        said = self.log.read_text(errors="replace").strip().splitlines()
+        return said[-1] if said else "it said nothing"
+
+    def wait_until_listening(self, host: str, port: int) -> None:
+        """Return when host:port accepts connections.
+
+        Raises:
+            StartError: the process ended, or START_DEADLINE passed.
+        """
+        deadline = time.monotonic() + START_DEADLINE
+        while not _accepts(host, port):
+            status = self.process.poll()
+            if status is not None:
+                raise StartError(f"ended with status {status}: {self.last_words()}")
+            if time.monotonic() > deadline:
+                raise StartError(f"not listening at {host}:{port} after {START_DEADLINE:.0f} s")
+            time.sleep(0.02)
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def running(
+    command: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Run `command` in a process group of its own, which is gone when the block ends.
+
+    Raises:
+        StartError: there is no such program, or it cannot be run.
+    """
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StartError(f"{command[0]}: {error.strerror}") from error
+    try:
+        yield Running(process, log)
+    finally:
+        _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_DEADLINE)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)  # whatever is left of the group
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def free_port(host: str) -> int:
+    """Find a TCP port that the kernel says is free on `host` now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port

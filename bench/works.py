@@ -1,0 +1,205 @@
+"""What is measured: each work says how the balancers are set up and what one round does.
+
+To add a work (UDP queries, TLS, paced latency, more servers or ACL entries): write its round
+function, which returns a value per figure, and put it in WORKS.
+"""
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bench import loads, measure
+from bench.origin import BULK_BYTES
+from bench.peers import HOST, Balancer, Setup
+
+TRACKED_CLIENTS = 2_000
+IDLE_CONNECTIONS = 9_000
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long a round is. Nothing but patience (and noise) hangs on it."""
+
+    rounds: int
+    seconds: int
+    """Of each round under wrk."""
+    visits: int
+    """Of each round of the tracked work."""
+    first_timers: int
+    """New clients in each round of the scale work."""
+    bulk: int
+    """Bytes of each transfer."""
+
+
+FULL = Effort(rounds=7, seconds=3, visits=10_000, first_timers=20_000, bulk=BULK_BYTES)
+QUICK = Effort(rounds=2, seconds=1, visits=4_000, first_timers=500, bulk=BULK_BYTES // 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured quantity: a row of the table."""
+
+    name: str
+    title: str
+    unit: str
+    asked: float | None = None
+    """The most it may be, as a multiple of C pen's."""
+    compared: bool = True
+    """False where a multiple says nothing."""
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round of a work found out."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    """By name of figure."""
+    calls: dict[str, Counter[str]] = field(default_factory=dict)
+    """By name of figure: system calls of the round, by name."""
+    operations: dict[str, int] = field(default_factory=dict)
+    """By name of figure: how many operations `calls` is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A kind of work and how to measure it."""
+
+    name: str
+    figures: tuple[Figure, ...]
+    setup: Setup
+    run: Callable[[Balancer, Effort, int], Round]
+    """Measure one round, whose number is given; raises LoadError when the work was not done."""
+    fresh: bool = False
+    """Start the balancer anew for each round (else it stays up for all rounds of the work)."""
+    sink: bool = False
+    """The server behind is the upload sink instead of the web server."""
+    most_rounds: int | None = None
+    """Where a round is long, or its result hardly varies."""
+
+
+def _cpu_us(balancer: Balancer, load: Callable[[], int]) -> float:
+    """Microseconds of the balancer's CPU per operation of `load`, which returns their number."""
+    before = measure.tree_cpu_ns(balancer.pid)
+    operations = load()
+    return (measure.tree_cpu_ns(balancer.pid) - before) / operations / 1000
+
+
+def _wrk(balancer: Balancer, effort: Effort, connections: int, *, close: bool) -> int:
+    url = f"http://{HOST}:{balancer.port}/"
+    return loads.wrk(url, connections, effort.seconds, close=close)
+
+
+def _wrk_work(connections: int, asked: float | None, *, close: bool) -> Work:
+    kind, title = ("short", "short connection") if close else ("keepalive", "keep-alive request")
+    name = f"{kind}-{connections}"
+
+    def run(balancer: Balancer, effort: Effort, _number: int) -> Round:
+        cost = _cpu_us(balancer, lambda: _wrk(balancer, effort, connections, close=close))
+        return Round({name: cost})
+
+    figure = Figure(name, f"{title}, {connections} at once", "µs", asked)
+    return Work(name, (figure,), Setup(), run)
+
+
+def _calls_work(name: str, title: str, *, close: bool) -> Work:
+    def run(balancer: Balancer, effort: Effort, _number: int) -> Round:
+        with measure.count_system_calls(balancer.pid) as counted:
+            operations = _wrk(balancer, effort, 50, close=close)
+        value = counted.calls.total() / operations
+        return Round({name: value}, {name: counted.calls}, {name: operations})
+
+    figure = Figure(name, f"system calls per {title}, 50 at once", "calls")
+    return Work(name, (figure,), Setup(), run, most_rounds=2)
+
+
+def _tracked(balancer: Balancer, effort: Effort, number: int) -> Round:
+    known = [loads.address(client) for client in range(TRACKED_CLIENTS)]
+    random.Random(number).shuffle(known)
+    if number == 0:
+        loads.visit(balancer.port, known)  # so that every round is of returning clients
+    sources = itertools.islice(itertools.cycle(known), effort.visits)
+    return Round({"tracked": _cpu_us(balancer, lambda: loads.visit(balancer.port, sources))})
+
+
+def _scale(balancer: Balancer, effort: Effort, number: int) -> Round:
+    clients = [loads.address(client) for client in range(effort.first_timers)]
+    first = _cpu_us(balancer, lambda: loads.visit(balancer.port, clients))
+    random.Random(number).shuffle(clients)
+    returning = _cpu_us(balancer, lambda: loads.visit(balancer.port, clients))
+    return Round({"scale-first": first, "scale-returning": returning})
+
+
+def _bulk_work(name: str, title: str, transfer: Callable[[int, int], int], *, sink: bool) -> Work:
+    def run(balancer: Balancer, effort: Effort, _number: int) -> Round:
+        us_per_byte = _cpu_us(balancer, lambda: transfer(balancer.port, effort.bulk))
+        return Round({name: us_per_byte * 1e6})  # 1e9 bytes, 1e3 µs in a ms
+
+    figure = Figure(name, f"bulk, {title}, one connection", "ms per GB", 0.35)
+    return Work(name, (figure,), Setup(), run, sink=sink)
+
+
+def _idle(balancer: Balancer, _effort: Effort, _number: int) -> Round:
+    with loads.IdleConnections() as warm:
+        warm.open(balancer.port, 1)
+    before = measure.tree_pss_kib(balancer.pid)
+    with loads.IdleConnections() as idle:
+        idle.open(balancer.port, IDLE_CONNECTIONS)
+        served = idle.ask_all()
+        grown = measure.tree_pss_kib(balancer.pid) - before
+    return Round({"idle-memory": grown / served, "idle-total": (before + grown) / 1024})
+
+
+WORKS = {
+    work.name: work
+    for work in (
+        _wrk_work(50, 1.3, close=True),
+        _wrk_work(8, None, close=True),
+        _wrk_work(1, None, close=True),
+        Work(
+            "tracked",
+            (
+                Figure(
+                    "tracked", f"short connection, tracking, {TRACKED_CLIENTS:,} clients", "µs", 1.3
+                ),
+            ),
+            Setup(tracking=True),
+            _tracked,
+        ),
+        Work(
+            "scale",
+            (
+                Figure("scale-first", "first visit, 200,000 client slots", "µs", 0.06),
+                Figure("scale-returning", "returning visit, 200,000 client slots", "µs"),
+            ),
+            Setup(tracking=True, clients=200_000),
+            _scale,
+            fresh=True,
+            most_rounds=3,
+        ),
+        _wrk_work(50, 1.4, close=False),
+        _wrk_work(8, None, close=False),
+        _wrk_work(1, None, close=False),
+        _bulk_work("bulk-down", "server to client", loads.download, sink=False),
+        _bulk_work("bulk-up", "client to server", loads.upload, sink=True),
+        Work(
+            "idle",
+            (
+                Figure(
+                    "idle-memory",
+                    f"memory per idle connection, {IDLE_CONNECTIONS:,} open and served",
+                    "KiB",
+                    compared=False,  # C has it all from the start: see the total
+                ),
+                Figure("idle-total", "memory of the processes with all of them open", "MiB"),
+            ),
+            Setup(clients=20_000, connections=IDLE_CONNECTIONS + 100),
+            _idle,
+            fresh=True,
+            most_rounds=2,
+        ),
+        _calls_work("calls-short", "short connection", close=True),
+        _calls_work("calls-keepalive", "keep-alive request", close=False),
+    )
+}

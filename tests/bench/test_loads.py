@@ -1,0 +1,97 @@
+"""The loads against real servers, without a balancer between."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from bench import loads
+from bench.origin import upload_sink, web_server
+
+WRK = """\
+Running 1s test @ http://127.0.0.1:1/
+  1 threads and 50 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.20ms  300.00us   9.00ms   88.00%
+  7012 requests in 1.00s, 8.10MB read
+  Socket errors: connect 1, read 2, write 3, timeout 4
+  Non-2xx or 3xx responses: 5
+Requests/sec:   7012.00
+"""
+
+
+@pytest.fixture
+def web_port(tmp_path):
+    """Port of nginx at 127.0.0.1, where the loads connect."""
+    with web_server(tmp_path) as addresses, forward(addresses[0]) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def forward(address):
+    """A thread per connection between 127.0.0.1 and `address`: the plainest balancer there is."""
+    host, _, port = address.rpartition(":")
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        threading.Thread(target=accept_all, args=(listener, (host, int(port))), daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def accept_all(listener, server_address):
+    with contextlib.suppress(OSError):
+        while True:
+            client, _ = listener.accept()
+            server = socket.create_connection(server_address)
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
+
+def pump(source, sink):
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def hang_up(listener):
+    client, _ = listener.accept()
+    with client:
+        client.recv(len(loads.CLOSE_REQUEST), socket.MSG_WAITALL)
+        client.shutdown(socket.SHUT_WR)
+        client.recv(1)
+
+
+def test_wrk_output_gives_answers_and_errors():
+    assert loads.parse_wrk(WRK) == (7012, 15)
+    assert loads.parse_wrk("unable to connect") == (0, 0)
+
+
+def test_addresses_are_distinct_and_loopback():
+    addresses = {loads.address(number) for number in range(70_000)}
+    assert len(addresses) == 70_000
+    assert all(socket.inet_aton(each)[0] == 127 for each in addresses)
+
+
+def test_every_source_visits_once(web_port):
+    assert loads.visit(web_port, (loads.address(client) for client in range(120))) == 120
+
+
+def test_a_server_without_an_answer_is_an_error():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=hang_up, args=(server,), daemon=True).start()
+        with pytest.raises(loads.LoadError, match="an answer of 0 bytes"):
+            loads.visit(server.getsockname()[1], [loads.address(0)])
+
+
+def test_idle_connections_are_served_while_all_are_open(web_port):
+    with loads.IdleConnections() as idle:
+        idle.open(web_port, 20)
+        assert idle.ask_all() == 20
+
+
+def test_transfers_count_every_byte(web_port):
+    size = 3_000_001
+    assert loads.download(web_port, size) > size  # the head of the answer too
+    with upload_sink() as sink, forward(sink) as port:
+        assert loads.upload(port, size) == size
