@@ -1,0 +1,170 @@
+"""The command line of penlogd: options in, a running collector out."""
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import click
+
+from penlogd.accesslog import ByShape
+from penlogd.attribution import Attribution
+from penlogd.collector import Collector
+from penlogd.consolidator import Consolidator
+from penlogd.daemon import (
+    DaemonError,
+    Messages,
+    PidFile,
+    SyslogMessages,
+    TerminalMessages,
+    become_daemon,
+    drop_privileges,
+    enter_chroot,
+    find_user,
+)
+from penlogd.ordering import ReorderBuffer
+from penlogd.receiver import Receiver
+from penlogd.sink import Sink
+
+SPARED = 10.0
+"""Seconds, beyond the hold, for which records stay in the cache whatever -n says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for."""
+
+    host: str
+    port: str
+    foreground: bool
+    debug: bool
+    chroot: str | None
+    logfile: str | None
+    cache: int
+    pidfile: str | None
+    user: str | None
+    hold: float
+
+
+def _listening_address(_: click.Context, __: click.Parameter, text: str) -> tuple[str, str]:
+    """Split ``port``, ``host:port`` or ``[v6 address]:port``."""
+    host, _colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not port:
+        raise click.BadParameter(f"{text}: no port after the colon")
+    if port.isascii() and port.isdigit() and not 0 < int(port) < 65536:
+        raise click.BadParameter(f"{port}: a port is a number from 1 to 65535")
+    return host, port
+
+
+@click.command(
+    context_settings={"help_option_names": ["--help"]},
+    epilog="Example: penlogd -l /var/log/access_log -p /run/penlogd.pid 10000",
+)
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground.")
+@click.option("-d", "--debug", is_flag=True, help="Say more: on stderr with -f, else to syslog.")
+@click.option("-j", "--chroot", metavar="DIR", help="Make DIR the root; FILEs are found inside it.")
+@click.option("-l", "--logfile", metavar="FILE", help="Append to FILE instead of stdout.")
+@click.option(
+    "-n", "--cache", metavar="N", type=click.IntRange(1, 500_000), default=1000, show_default=True,
+    help="Records of pen's to keep, beyond those of the last seconds.",
+)  # fmt: skip
+@click.option("-p", "--pidfile", metavar="FILE", help="Write the process id to FILE.")
+@click.option("-u", "--user", metavar="USER", help="Run as USER, with USER's groups.")
+@click.option("-b", "--unbuffered", is_flag=True, help="Write each line at once: --hold 0.")
+@click.option(
+    "--hold", metavar="SECONDS", type=click.FloatRange(0, 3600), default=2.0, show_default=True,
+    help="Hold lines back this long to put them in time order; 0 writes each as it comes.",
+)  # fmt: skip
+@click.version_option(version("pen-suite"), prog_name="penlogd")
+@click.argument("address", metavar="[HOST:]PORT", callback=_listening_address)
+def main(
+    foreground: bool,
+    debug: bool,
+    chroot: str | None,
+    logfile: str | None,
+    cache: int,
+    pidfile: str | None,
+    user: str | None,
+    unbuffered: bool,
+    hold: float,
+    address: tuple[str, str],
+) -> None:
+    """Make one log of the logs of all web servers behind pen.
+
+    Receives on the UDP port what pen (pen -l thishost:port) and penlog send. In each web server's
+    line it puts the real client in place of pen, and writes the lines in time order.
+
+    Signal HUP reopens the log file, USR1 tells statistics, TERM writes all that is held and ends.
+    """
+    options = Options(
+        *address, foreground, debug, chroot, logfile, cache, pidfile, user,
+        0.0 if unbuffered else hold,
+    )  # fmt: skip
+    try:
+        _run(options)
+    except DaemonError as error:
+        print(f"penlogd: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        print("penlogd: standard output was closed by its reader", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run(options: Options) -> None:
+    """Try all that can fail, go into the background, collect.
+
+    Raises:
+        DaemonError: Something that was asked for cannot be had.
+    """
+    messages = _messages(options)
+    terminal = TerminalMessages("penlogd", debugging=options.debug)
+    user = find_user(options.user) if options.user else None
+    receiver = _receiver(options)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    if options.chroot:
+        enter_chroot(options.chroot)
+    pidfile = PidFile(options.pidfile) if options.pidfile else None
+    sink = _sink(options, messages)
+    if user is not None:
+        if options.logfile:
+            os.fchown(sink.fd, user.pw_uid, -1)  # so that it can be opened again on HUP
+        drop_privileges(user)
+    terminal.debug(f"receive buffer of {receiver.buffer_size()} bytes")
+    if not options.foreground:
+        become_daemon(null)
+    if pidfile is not None:
+        pidfile.write()
+    try:
+        Collector(receiver, _consolidator(options), sink, messages).run()
+    finally:
+        if pidfile is not None:
+            pidfile.remove()
+
+
+def _messages(options: Options) -> Messages:
+    kind = TerminalMessages if options.foreground else SyslogMessages
+    return kind("penlogd", debugging=options.debug)
+
+
+def _receiver(options: Options) -> Receiver:
+    try:
+        return Receiver(options.host, options.port)
+    except OSError as error:
+        place = f"{options.host}:{options.port}" if options.host else f"port {options.port}"
+        raise DaemonError(f"cannot listen on {place}: {error.strerror}") from error
+
+
+def _sink(options: Options, messages: Messages) -> Sink:
+    try:
+        return Sink(options.logfile, messages.say)
+    except OSError as error:
+        raise DaemonError(f"log file {options.logfile}: {error.strerror}") from error
+
+
+def _consolidator(options: Options) -> Consolidator:
+    attribution = Attribution(options.cache, spared=options.hold + SPARED if options.hold else 0.0)
+    if not options.hold:
+        return Consolidator(ByShape(), attribution, None)
+    return Consolidator(ByShape(), attribution, ReorderBuffer(options.hold))

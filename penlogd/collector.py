@@ -1,0 +1,137 @@
+"""penlogd's loop: sockets to engine to sink, and what the signals ask for."""
+
+import select
+import signal
+import socket
+import time
+
+from penlogd.consolidator import Consolidator
+from penlogd.daemon import Messages
+from penlogd.receiver import Receiver
+from penlogd.sink import RETRY, Sink
+
+AT_A_TIME = 10_000
+"""Datagrams taken from a socket before they are worked on."""
+
+CLOCK_STEP = 0.5
+"""Seconds by which the clock must jump to count as set."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
+class Collector:
+    """Runs until TERM or INT."""
+
+    def __init__(
+        self, receiver: Receiver, consolidator: Consolidator, sink: Sink, messages: Messages
+    ) -> None:
+        self._receiver = receiver
+        self._consolidator = consolidator
+        self._sink = sink
+        self._messages = messages
+        self._stopping = False
+        self._watching = False
+        self._dropped = 0
+        self._offset = time.time() - time.monotonic()
+        self._sockets = {sock.fileno(): sock for sock in receiver.sockets}
+        self._wakeup = _signal_socket()
+        self._poller = select.epoll()
+        for fd in (*self._sockets, self._wakeup.fileno()):
+            self._poller.register(fd, select.EPOLLIN)
+
+    def run(self) -> None:
+        """Work until told to stop, then write all that is held.
+
+        Raises:
+            BrokenPipeError: Standard output has no reader any more.
+        """
+        while not self._stopping:
+            for fd, _ in self._poller.poll(self._timeout()):
+                if fd in self._sockets:
+                    self._receive(self._sockets[fd])
+                elif fd == self._wakeup.fileno():
+                    self._obey()
+            self._sink.write(self._consolidator.due(self._now()))
+            if self._sink.waiting:
+                self._sink.flush()
+            self._watch_sink()
+        self._finish()
+
+    def statistics(self) -> str:
+        """Return what was counted, as ``name=value`` pairs on one line."""
+        lag = self._consolidator.lag(self._now())
+        servers = " ".join(f"lag[{s.decode('ascii', 'replace')}]={lag[s]:.1f}" for s in lag)
+        counted = self._consolidator.statistics.text()
+        kernel = self._receiver.dropped()
+        return (
+            f"{counted} kernel_dropped={kernel} not_written={self._sink.dropped} {servers}".strip()
+        )
+
+    def _now(self) -> float:
+        """Return seconds since 1970, steady; if the clock was set, what is held goes out."""
+        now = time.monotonic() + self._offset
+        if abs(time.time() - now) > CLOCK_STEP:
+            self._sink.write(self._consolidator.flush())
+            self._offset = time.time() - time.monotonic()
+            now = time.time()
+        return now
+
+    def _watch_sink(self) -> None:
+        """Have the poller tell when a slow reader takes more."""
+        if self._sink.blocked == self._watching:
+            return
+        if self._sink.blocked:
+            self._poller.register(self._sink.fd, select.EPOLLOUT)
+        else:
+            self._poller.unregister(self._sink.fd)
+        self._watching = self._sink.blocked
+
+    def _timeout(self) -> float | None:
+        deadline = self._consolidator.deadline()
+        wait = None if deadline is None else max(0.0, deadline - self._now())
+        if self._sink.waiting:
+            wait = RETRY if wait is None else min(wait, RETRY)
+        return wait
+
+    def _receive(self, sock: socket.socket) -> int:
+        taken = self._receiver.drain(sock, AT_A_TIME)
+        self._consolidator.take(taken, self._now())
+        dropped = self._receiver.dropped()
+        if dropped != self._dropped:
+            new, self._dropped = dropped - self._dropped, dropped
+            self._messages.say(f"the kernel dropped {new} datagrams: the receive buffer was full")
+        return len(taken)
+
+    def _obey(self) -> None:
+        for number in self._wakeup.recv(64):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stopping = True
+            elif number == signal.SIGHUP:
+                self._sink.write(self._consolidator.flush())
+                self._sink.reopen()
+                self._messages.debug("log reopened")
+            elif number == signal.SIGUSR1:
+                self._messages.say(self.statistics())
+
+    def _finish(self) -> None:
+        for sock in self._sockets.values():
+            while self._receive(sock) == AT_A_TIME:
+                pass
+        self._sink.write(self._consolidator.flush())
+        unwritten = self._sink.close()
+        self._receiver.close()
+        if unwritten:
+            self._messages.say(f"{unwritten} bytes of log could not be written")
+        self._messages.debug(self.statistics())
+
+
+def _signal_socket() -> socket.socket:
+    """Return a socket from which the numbers of the signals that came can be read."""
+    reader, writer = socket.socketpair()
+    for sock in (reader, writer):
+        sock.setblocking(False)
+    writer_fd = writer.detach()  # stays open for the life of the process
+    signal.set_wakeup_fd(writer_fd, warn_on_full_buffer=False)
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: None)
+    return reader

@@ -1,0 +1,172 @@
+"""The engine of penlogd: datagrams in, finished lines out.
+
+It joins `attribution` (which client?) and `ordering` (when may a line go?). A line is joined when
+it leaves the buffer, not when it comes: by then the record that belongs to it has come too, even if
+the web server was quicker than pen. Time is passed in.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from penlog.records import RecordError, parse_datagram
+from penlogd.accesslog import AccessLine, LineFormat, unreadable
+from penlogd.attribution import Attribution
+from penlogd.ordering import ReorderBuffer
+
+APART = 1e-6
+"""Datagrams read in one go count as this many seconds apart, which keeps their order known."""
+
+_REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What became of what came in. Every line received is counted once more below it."""
+
+    records: int = 0
+    bad_records: int = 0
+    lines: int = 0
+    joined: int = 0
+    guessed: int = 0
+    unmatched: int = 0
+    unreadable: int = 0
+    garbage: int = 0
+    late: int = 0
+
+    def text(self) -> str:
+        """Return ``name=value`` pairs on one line."""
+        return " ".join(f"{f.name}={getattr(self, f.name)}" for f in fields(self))
+
+
+class Consolidator:
+    """Turns pen's records and the servers' lines into one log.
+
+    Args:
+        line_format: How the servers' lines are read.
+        attribution: Pen's records.
+        buffer: Where lines wait; None writes each at once.
+    """
+
+    def __init__(
+        self,
+        line_format: LineFormat,
+        attribution: Attribution,
+        buffer: ReorderBuffer[tuple[AccessLine, float]] | None,
+    ) -> None:
+        self.statistics = Statistics()
+        self._format = line_format
+        self._attribution = attribution
+        self._buffer = buffer
+        self._addresses: dict[bytes | str, bytes] = {}
+        self._finished: list[bytes] = []
+
+    def take(self, datagrams: Iterable[tuple[bytes, str]], now: float) -> None:
+        """Take datagrams, each with its sender's address, in the order in which they came."""
+        for data, sender in datagrams:
+            now += APART
+            if data.startswith(b"+ "):
+                self._take_record(data, now)
+            elif data.find(b"\n", 0, -1) < 0:
+                self._take_line(data.removesuffix(b"\n"), self._address(sender), now)
+            else:
+                for text in data.removesuffix(b"\n").split(b"\n"):
+                    self._take_line(text, self._address(sender), now)
+
+    def due(self, now: float) -> list[bytes]:
+        """Return the lines to be written now, without newlines."""
+        if self._buffer is not None:
+            self._finish(self._buffer.due(now))
+        return self._drain()
+
+    def flush(self) -> list[bytes]:
+        """Return all lines, also those that would wait for earlier ones."""
+        if self._buffer is not None:
+            self._finish(self._buffer.flush())
+        return self._drain()
+
+    def deadline(self) -> float | None:
+        """Return when `due` must be called at the latest; None if nothing waits."""
+        return None if self._buffer is None else self._buffer.deadline()
+
+    def lag(self, now: float) -> dict[bytes, float]:
+        """Return for each server heard of lately how old its newest stamp is, in seconds."""
+        return {} if self._buffer is None else self._buffer.lag(now)
+
+    def _take_record(self, data: bytes, now: float) -> None:
+        try:
+            record = parse_datagram(data)
+        except RecordError:
+            self.statistics.bad_records += 1
+            return
+        self.statistics.records += 1
+        server = self._address(record.server)
+        self._attribution.add(server, record.request, record.client, now)
+
+    def _take_line(self, text: bytes, sender: bytes, now: float) -> None:
+        line = self._format.read(text, sender)
+        if line is None:
+            line = unreadable(text, sender)
+            if line is None:
+                self.statistics.garbage += 1
+                return
+            self.statistics.unreadable += 1
+        self.statistics.lines += 1
+        stamp = now if line.stamp is None else line.stamp
+        buffer = self._buffer
+        if buffer is None:
+            self._finish([(line, now)])
+        elif not buffer.add((line, now), len(text), line.server, stamp, now):
+            self.statistics.late += 1
+            self._finish([(line, now)])
+
+    def _finish(self, lines: list[tuple[AccessLine, float]]) -> None:
+        finished = self._finished
+        for line, came in lines:
+            client = None if line.request is None else self._client(line, line.request, came)
+            finished.append(line.text if client is None else line.with_client(client))
+
+    def _client(self, line: AccessLine, request: bytes, came: float) -> bytes | None:
+        """Return who sent the request, by the best rule that knows."""
+        if line.stamp is None:
+            began = latest = came
+        else:
+            began = line.stamp
+            latest = max(began, min(began + line.precision, came))
+        client = self._attribution.nearest(line.server, request, began, latest)
+        if client is not None:
+            self.statistics.joined += 1
+            return client
+        client = self._attribution.newest(line.server, request)
+        if client is not None:
+            self.statistics.guessed += 1
+        else:
+            self.statistics.unmatched += 1
+        return client
+
+    def _drain(self) -> list[bytes]:
+        finished, self._finished = self._finished, []
+        return finished
+
+    def _address(self, text: bytes | str) -> bytes:
+        """Return an address in its one spelling, so that pen's and the kernel's compare."""
+        try:
+            return self._addresses[text]
+        except KeyError:
+            pass
+        if len(self._addresses) >= _REMEMBERED:
+            self._addresses.clear()
+        plain = self._addresses[text] = canonical(text)
+        return plain
+
+
+def canonical(address: bytes | str) -> bytes:
+    """Return an IP address in its one spelling, IPv4-mapped as IPv4; other names as they are."""
+    text = address if isinstance(address, str) else address.decode("ascii", "surrogateescape")
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return text.encode("ascii", "surrogateescape")
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return str(ip).encode()
