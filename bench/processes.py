@@ -91,12 +91,20 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(STOP_DEADLINE)
     except subprocess.TimeoutExpired:
-        pass
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + STOP_DEADLINE
+    while _kill_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)  # they die, and are reaped, in their own time
+
+
+def _kill_group(group: int) -> bool:
+    """Kill what is left of a process group; False when nothing is."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)  # whatever is left of the group
+        os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
-        pass
-    process.wait()
+        return False
+    return True
 
 
 def free_port(host: str) -> int:

@@ -24,7 +24,7 @@ Requests/sec:   7012.00
 @pytest.fixture
 def web_port(tmp_path):
     """Port of nginx at 127.0.0.1, where the loads connect."""
-    with web_server(tmp_path) as addresses, forward(addresses[0]) as port:
+    with web_server(tmp_path, bulk_bytes=4_000_000) as addresses, forward(addresses[0]) as port:
         yield port
 
 
