@@ -1,0 +1,378 @@
+"""The composition root: makes every part, wires them, and owns the order of things.
+
+Starting: settings from the options, the config file, the servers; then everything that
+can fail (names, binding, files, user, chroot); then the background; then the loop.
+One turn of the loop is `net.reactor`'s. Signals, control commands and config files all
+change `state` inside `changing`, whose end makes the world agree with the settings.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from pen import daemon
+from pen.control.channel import ControlPort
+from pen.control.commands import make_registry
+from pen.control.configfile import read_config
+from pen.core.address import Endpoint, parse_listen, parse_server, resolve
+from pen.core.errors import AddressError, CommandError, PenError, ResolveError, UsageError
+from pen.core.servers import ABUSE_SLOT, EMERGENCY_SLOT, Server
+from pen.core.settings import Settings
+from pen.core.state import State
+from pen.logs import RequestLog, open_log
+from pen.net.listener import Listener, open_listener
+from pen.net.pollers import make_poller
+from pen.net.reactor import Reactor
+from pen.net.relay import Relay
+from pen.net.relays import Relays
+from pen.options import Options, Step
+from pen.stats import html, text
+from pen.stats.snapshot import take_snapshot
+
+logger = logging.getLogger("pen")
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+OWN_DESCRIPTORS = 64
+"""Descriptors needed beside two for each connection."""
+
+
+class Balancer:
+    """A pen. Make it, `start` it, `run` it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.state = State()
+        self.registry = make_registry()
+        self.command_line = options.command_line
+        self.running = False
+        self.reactor: Reactor
+        self.relays: Relays
+        self._listener: Listener | None = None
+        self._control: ControlPort | None = None
+        self._log: RequestLog | None = None
+        self._pid_file: daemon.PidFile | None = None
+        self._applied = Settings()
+        self._depth = 0
+
+    # Starting.
+
+    def start(self) -> None:
+        """Do all that can fail, then go into the background if that is asked for.
+
+        Raises:
+            PenError: what cannot be done, and why; nothing is left behind.
+        """
+        try:
+            self._configure()
+            self._open()
+        except BaseException:
+            self._close()
+            raise
+        if not self.options.foreground:
+            daemon.go_to_background(self._settle)
+            daemon.log_to_syslog()
+        else:
+            self._settle()
+
+    def _configure(self) -> None:
+        """Settings: options in their order, the config file, the command line's servers."""
+        options, settings = self.options, self.state.settings
+        with _usage_errors():
+            for step in options.steps:
+                self._take(step)
+        if options.config_file is not None:
+            settings.config_file = os.path.abspath(options.config_file)
+            self._say(read_config(self.registry, self, settings.config_file))
+        settings.listen = options.listen or settings.listen
+        if not settings.listen:
+            raise UsageError("nowhere to listen: give an address, or 'listen' in the config file")
+        with _usage_errors():
+            self._add_servers(parse_listen(settings.listen).port)
+        if not any(server.in_use for server in self.state.servers):
+            raise UsageError("no servers: give them after the address, or in the config file")
+
+    def _take(self, step: Step) -> None:
+        """Carry out an option that is a setting."""
+        if step.setting is not None:
+            setattr(self.state.settings, step.setting, step.value)
+            return
+        try:
+            invocation = self.registry.understand(step.command or "")
+            if invocation is not None:
+                self._say(invocation.run(self))
+        except PenError as error:
+            raise UsageError(f"option {step.option}: {error}") from None
+
+    def _say(self, reply: str) -> None:
+        """Replies of commands at start are only for those who debug."""
+        if self.state.settings.debug and reply:
+            logger.debug("%s", reply.rstrip("\n"))
+
+    def _add_servers(self, default_port: int) -> None:
+        options, table = self.options, self.state.servers
+        for slot, argument in enumerate(options.servers):
+            spec = parse_server(argument, default_port)
+            server = table.slot(slot)
+            server.move(spec.host, resolve(spec.host, spec.port))
+            server.max, server.hard = spec.max, spec.hard
+            server.weight, server.prio = spec.weight, spec.prio
+        table.emergency = self._special(options.emergency, EMERGENCY_SLOT, default_port)
+        table.abuse = self._special(options.abuse, ABUSE_SLOT, default_port)
+
+    @staticmethod
+    def _special(argument: str | None, slot: int, default_port: int) -> Server | None:
+        if argument is None:
+            return None
+        spec = parse_server(argument, default_port)
+        return Server(slot, resolve(spec.host, spec.port), spec.host)
+
+    def _open(self) -> None:
+        """Everything that asks the system for something."""
+        options, settings = self.options, self.state.settings
+        user = daemon.find_user(options.user) if options.user is not None else None
+        self._reserve_descriptors()
+        self.reactor = Reactor(make_poller(settings.poller))
+        self.relays = Relays(self.reactor, self.state.sessions, settings)
+        self._pid_file = daemon.PidFile(options.pid_file) if options.pid_file else None
+        self._open_control(user)
+        self._apply()
+        daemon.confine(options.chroot, user)
+
+    def _reserve_descriptors(self) -> None:
+        wanted = 2 * self.state.settings.conn_max + OWN_DESCRIPTORS
+        limit = daemon.raise_descriptor_limit(wanted)
+        if limit < wanted:
+            logger.warning(
+                "open files are limited to %d, so at most %d of %d connections can be held",
+                limit, (limit - OWN_DESCRIPTORS) // 2, self.state.settings.conn_max,
+            )  # fmt: skip
+
+    def _open_control(self, user: daemon.User | None) -> None:
+        address = self.options.control
+        if address is None:
+            return
+        if os.geteuid() == 0 and user is None:
+            logger.warning("no control port: pen runs as root; use -u USER, or -u root to insist")
+            return
+        self._control = ControlPort(
+            self.reactor, parse_listen(address), self._may_control, self._answer
+        )
+
+    def _may_control(self, address: str) -> bool:
+        return self.state.acls.permits(self.state.settings.control_acl, address)
+
+    def _answer(self, line: str) -> str:
+        return self.registry.answer(self, line)
+
+    def _settle(self) -> None:
+        """In the process that stays: signals, pid file, and the descriptors' handlers."""
+        self._signals = daemon.Signals(SIGNALS)
+        self.reactor.add(self._signals.fileno(), self._on_signal)
+        if self._pid_file is not None:
+            self._pid_file.write()
+
+    # Running.
+
+    def run(self) -> None:
+        """Serve until told to stop, then close everything."""
+        self.running = True
+        if self._control is not None:
+            self._control.start()
+        try:
+            self.reactor.run()
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """End cleanly."""
+        self.reactor.stop()
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if hasattr(self, "relays"):
+            self.relays.close_all("pen ends")
+        if self._control is not None:
+            self._control.close()
+        if self._log is not None:
+            self._log.close()
+        if self._pid_file is not None:
+            self._pid_file.remove()
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds of this turn."""
+        return self.reactor.now if self.running else time.monotonic()
+
+    def _on_signal(self, mask: int) -> None:  # noqa: ARG002
+        for number in self._signals.take():
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self.stop()
+            elif number == signal.SIGHUP:
+                self._reload()
+            elif number == signal.SIGUSR1:
+                self.save_statistics()
+
+    def _reload(self) -> None:
+        """HUP: reopen the log, read the config again, look the servers' names up again."""
+        try:
+            if self._log is not None:
+                self._log.reopen()
+            if self.state.settings.config_file is not None and self.options.config_file:
+                read_config(self.registry, self, self.state.settings.config_file)
+        except PenError as error:
+            logger.error("HUP: %s; going on as before", error)
+        for server in self.state.servers.all():
+            self._resolve_again(server)
+
+    def _resolve_again(self, server: Server) -> None:
+        try:
+            endpoint = resolve(server.name, server.port)
+        except AddressError as error:
+            logger.error("HUP: server %d: %s; keeping %s", server.slot, error, server.address)
+        else:
+            server.move(server.name, endpoint)
+
+    # Making the world agree with the settings.
+
+    @contextmanager
+    def changing(self, *, tables: bool = False) -> Iterator[None]:
+        """See `control.context.Pen.changing`. Only the outermost block takes effect."""
+        self._depth += 1
+        try:
+            with self.state.attempt(tables=tables):
+                yield
+                if self._depth == 1 and self.running:
+                    self._apply()
+        except BaseException:
+            if self._depth == 1 and self.running:
+                self._apply()
+            raise
+        finally:
+            self._depth -= 1
+
+    def _apply(self) -> None:
+        settings, applied = self.state.settings, self._applied
+        if settings.poller != applied.poller and self.running:
+            raise CommandError(f"'{settings.poller}' must be given before pen starts")
+        if settings.listen != applied.listen:
+            self._relisten(settings.listen)
+        if settings.log != applied.log:
+            self._relog(settings.log)
+        if settings.clients_max != self.state.clients.capacity:
+            self.state.clients.capacity = settings.clients_max
+        if settings.conn_max > applied.conn_max:
+            self._reserve_descriptors()
+        logger.setLevel(logging.DEBUG if settings.debug else logging.INFO)
+        self.relays.retune()
+        if settings.idle_timeout != applied.idle_timeout:
+            self.relays.watch_idle()
+        self._applied = replace(settings)
+
+    def _relisten(self, address: str) -> None:
+        """Open the new listener before the old one is closed, unless they collide."""
+        endpoint = parse_listen(address)
+        old = self._listener
+        if old is not None and _collide(old.endpoint, endpoint):
+            old.close()
+            self._listener = None
+        try:
+            bound = open_listener(endpoint, self.state.settings.backlog)
+        except PenError:
+            if old is not None and self._listener is None:
+                self._listener = self._listen_at(old.endpoint)
+            raise
+        if self._listener is not None:
+            self._listener.close()
+        self._listener = Listener(bound, endpoint, self.relays)
+        self._listener.start()
+
+    def _listen_at(self, endpoint: Endpoint) -> Listener:
+        bound = open_listener(endpoint, self.state.settings.backlog)
+        listener = Listener(bound, endpoint, self.relays)
+        listener.start()
+        return listener
+
+    def _relog(self, target: str | None) -> None:
+        new = open_log(target) if target is not None else None
+        if self._log is not None:
+            self._log.close()
+        self._log = new
+        self.relays.set_observer(None if new is None else self._make_observer(new))
+
+    def _make_observer(self, log: RequestLog) -> Callable[[Relay, memoryview], None]:
+        turn_ends = self.reactor
+
+        def observe(relay: Relay, piece: memoryview) -> None:
+            session = relay.session
+            if log.flush not in turn_ends.at_turn_end:
+                turn_ends.at_turn_end.append(log.flush)
+            log.record(
+                session.address or "unix",
+                int(time.time()),
+                session.server.address,
+                bytes(piece[:REQUEST_MAX]),
+            )
+
+        return observe
+
+    # What commands ask for.
+
+    def listening_on(self) -> str:
+        """Address that clients connect to."""
+        if self._listener is not None:
+            return str(self._listener.endpoint)
+        return self.state.settings.listen
+
+    def controlled_on(self) -> str:
+        """Address of the control port."""
+        return str(self._control.endpoint) if self._control is not None else ""
+
+    def status_page(self) -> str:
+        """The status page."""
+        return html.render(take_snapshot(self.state, self.now, int(time.time())))
+
+    def save_statistics(self) -> None:
+        """USR1: to the web file if there is one, else to stderr or syslog."""
+        path = self.state.settings.web_stats
+        if path is None:
+            logger.info("%s", text.render(take_snapshot(self.state, self.now, int(time.time()))))
+            return
+        try:
+            html.save(self.status_page(), path)
+        except PenError as error:
+            logger.error("USR1: %s", error)
+
+    def close_connection(self, number: int) -> None:
+        """Close a session if it is there."""
+        session = self.state.sessions.get(number)
+        if session is not None:
+            session.relay.close("by command")
+
+    def read_config(self, path: str) -> None:
+        """Run the commands of a file, all or none."""
+        read_config(self.registry, self, path)
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """What is wrong with an address here is wrong with the command line."""
+    try:
+        yield
+    except ResolveError:
+        raise
+    except AddressError as error:
+        raise UsageError(str(error)) from None
+
+
+REQUEST_MAX = 1024
+"""Bytes of a piece that a log looks at; no form of record holds more."""
+
+
+def _collide(old: Endpoint, new: Endpoint) -> bool:
+    """Whether both cannot be bound at once: the same port and one of them a wildcard."""
+    return old.port == new.port and old.port != 0

@@ -1,0 +1,240 @@
+"""The command line of pen: the only file that knows option letters.
+
+Options that are settings become control commands where there is one, so that a value
+is checked in one place; they run in the order in which they were given.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from pen import __version__, daemon
+from pen.balancer import Balancer
+from pen.core.errors import PenError, UsageError
+from pen.options import Options, Step
+
+USAGE_ERROR = 2
+FAILURE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOption:
+    """An option that is a setting."""
+
+    letter: str
+    long: str
+    help: str
+    metavar: str | None = None
+    """What it takes; None: nothing."""
+    command: str | None = None
+    """The control command it stands for, ``{}`` being its value; or"""
+    setting: str | None = None
+    """the setting it gives its value, where a command would take the value apart."""
+    number: tuple[int, int] | None = None
+    """Range of a setting's value."""
+
+    def step(self, value: Any) -> Step:
+        """What the option asks for, given this value."""
+        if self.command is not None:
+            return Step(f"-{self.letter}", command=self.command.format(value))
+        return Step(f"-{self.letter}", setting=self.setting, value=value)
+
+    def declare(self) -> click.Option:
+        """The option, for click."""
+        kind = click.IntRange(*self.number) if self.number else None
+        return click.Option(
+            [f"-{self.letter}", f"--{self.long}", self.long.replace("-", "_")],
+            metavar=self.metavar,
+            is_flag=self.metavar is None,
+            multiple=self.metavar is not None,
+            type=kind if self.metavar else None,
+            help=self.help,
+        )
+
+
+SETTING_OPTIONS = (
+    SettingOption("a", "ascii", "Communication dumps as text, not hex.", command="ascii"),
+    SettingOption(
+        "b", "blacklist", "Leave a failed server alone for SEC seconds [30].",
+        "SEC", command="blacklist {}",
+    ),
+    SettingOption(
+        "c", "clients-max", "Remember up to N clients [2048].",
+        "N", setting="clients_max", number=(1, 10_000_000),
+    ),
+    SettingOption("h", "hash", "Let the client's address choose its server.", command="hash"),
+    SettingOption(
+        "l", "log", "Log requests to a file, or to a penlogd at HOST:PORT.",
+        "FILE", setting="log",
+    ),
+    SettingOption(
+        "m", "multi-accept", "Accept up to N connections per wake-up [100].",
+        "N", setting="multi_accept", number=(1, 100_000),
+    ),
+    SettingOption(
+        "o", "option", "Run a control command at start; see penctl(1).", "CMD", command="{}"
+    ),
+    SettingOption("O", "command", "The same as -o.", "CMD", command="{}"),
+    SettingOption("P", "poll", "Wait for events with poll(2).", command="poll"),
+    SettingOption(
+        "q", "backlog", "Let the system hold up to N connections for us [500].",
+        "N", setting="backlog", number=(1, 1_000_000),
+    ),
+    SettingOption(
+        "r", "round-robin", "Take servers in turn; do not track clients.", command="roundrobin"
+    ),
+    SettingOption("s", "stubborn", "Close a client rather than fail over.", command="stubborn"),
+    SettingOption(
+        "t", "timeout", "Give a server SEC seconds to accept [3].", "SEC", command="timeout {}"
+    ),
+    SettingOption(
+        "T", "tracking", "Remember a client for SEC seconds; 0: for ever [0].",
+        "SEC", command="tracking {}",
+    ),
+    SettingOption(
+        "w", "web-stats", "Write the status page to FILE on signal USR1.",
+        "FILE", setting="web_stats",
+    ),
+    SettingOption("W", "by-weight", "Choose by connections / weight.", command="weight"),
+    SettingOption(
+        "x", "conn-max", "Allow N connections at once [500].",
+        "N", setting="conn_max", number=(1, 10_000_000),
+    ),
+    SettingOption(
+        "X", "enable-exit", "Let the control command 'exit' work.", setting="exit_enabled"
+    ),
+)  # fmt: skip
+
+OBSOLETE = (
+    ("S", "N", "servers need no maximum"),
+    ("D", None, "forwarding is never delayed"),
+    ("n", None, "sockets never block"),
+    ("Q", None, "kqueue is for BSD systems"),
+)
+
+HELP = """Balance TCP clients over servers.
+
+\b
+Listen on a port, an address ([v6]:port for IPv6) or a socket path, and
+pass each client to one of the SERVERs, the one it had before if it is up:
+\b
+  pen 80 www1:8000:10 www2:80:10 www3
+\b
+is a farm of three web servers, of which www1 and www2 get at most 10
+connections at a time. The fields of a SERVER are
+host[:port[:max[:hard[:weight[:prio]]]]].
+
+pen goes into the background unless told otherwise (-f). Signals: HUP reopens
+the log and reads the config file again, USR1 saves statistics, TERM ends.
+"""
+
+
+class _PenCommand(click.Command):
+    """Notes the order in which options were given, as getopt programs honour it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.meta["order"] = [parameter.name for parameter in order]
+        return super().parse_args(ctx, args)
+
+
+def make_command() -> click.Command:
+    """The command, with all its options."""
+    options = [
+        click.Option(["-B", "--abuse"], metavar="HOST:PORT",
+                     help="Where clients go that client_acl denies."),
+        click.Option(["-C", "--control"], metavar="ADDR",
+                     help="Listen for control commands on a port, host:port or socket path."),
+        click.Option(["-d", "--debug"], count=True,
+                     help="Tell what goes on; repeat for more. On stderr with -f, else syslog."),
+        click.Option(["-e", "--emergency"], metavar="HOST:PORT",
+                     help="The server to use when all others are unavailable."),
+        click.Option(["-f", "--foreground"], is_flag=True, help="Stay in the foreground."),
+        click.Option(["-F", "--config"], metavar="FILE",
+                     help="Run the control commands in FILE, now and on signal HUP."),
+        click.Option(["-j", "--chroot"], metavar="DIR", help="Run with DIR as the root."),
+        click.Option(["-p", "--pid-file"], metavar="FILE", help="Write the process id to FILE."),
+        click.Option(["-u", "--user"], metavar="USER",
+                     help="Become USER, its group and its groups, once everything is open."),
+        *(option.declare() for option in SETTING_OPTIONS),
+        *(click.Option([f"-{letter}", f"obsolete_{letter}"], hidden=True, metavar=metavar,
+                       is_flag=metavar is None) for letter, metavar, _ in OBSOLETE),
+        click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False,
+                     callback=_version, help="Print the version."),
+    ]  # fmt: skip
+    return _PenCommand(
+        "pen",
+        params=[
+            *sorted(options, key=lambda option: option.opts[0].lower()),
+            click.Argument(["addresses"], nargs=-1, metavar="[LISTEN [SERVER]...]"),
+        ],
+        callback=_serve,
+        help=HELP,
+        context_settings={"help_option_names": ["--help"], "max_content_width": 100},
+    )
+
+
+def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value:
+        click.echo(f"pen {__version__}")
+        context.exit()
+
+
+def _steps(given: dict[str, Any], order: Sequence[str | None]) -> list[Step]:
+    """The options that are settings, in the order given."""
+    by_name = {option.long.replace("-", "_"): option for option in SETTING_OPTIONS}
+    values = {
+        name: iter(given[name] if option.metavar else [True] * len(order))
+        for name, option in by_name.items()
+    }
+    return [by_name[name].step(next(values[name])) for name in order if name in by_name]
+
+
+def _serve(addresses: tuple[str, ...], **given: Any) -> None:
+    context = click.get_current_context()
+    for letter, metavar, reason in OBSOLETE:
+        if given[f"obsolete_{letter}"]:
+            shown = f"-{letter} {metavar}" if metavar else f"-{letter}"
+            click.echo(f"pen: {shown} is obsolete and does nothing: {reason}", err=True)
+    steps = _steps(given, context.meta["order"])
+    if given["debug"]:
+        steps.insert(0, Step("-d", setting="debug", value=given["debug"]))
+    options = Options(
+        listen=addresses[0] if addresses else None,
+        servers=list(addresses[1:]),
+        emergency=given["emergency"],
+        abuse=given["abuse"],
+        steps=steps,
+        config_file=given["config"],
+        control=given["control"],
+        foreground=given["foreground"],
+        chroot=given["chroot"],
+        user=given["user"],
+        pid_file=given["pid_file"],
+        command_line=shlex.join(["pen", *sys.argv[1:]]),
+    )
+    daemon.log_to_stderr()
+    balancer = Balancer(options)
+    balancer.start()
+    balancer.run()
+
+
+def main() -> None:
+    """Run pen; exit status 0 after a clean end, 1 for what failed, 2 for wrong usage."""
+    try:
+        make_command().main(prog_name="pen", standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(f"pen: {error.format_message()} (see pen --help)", err=True)
+        sys.exit(USAGE_ERROR)
+    except UsageError as error:
+        click.echo(f"pen: {error} (see pen --help)", err=True)
+        sys.exit(USAGE_ERROR)
+    except PenError as error:
+        click.echo(f"pen: {error}", err=True)
+        sys.exit(FAILURE)
+    except click.Abort:
+        sys.exit(130)

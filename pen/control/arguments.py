@@ -1,0 +1,58 @@
+"""The kinds of arguments that commands take."""
+
+from collections.abc import Callable
+
+from pen.control.registry import Argument, printable
+from pen.core.address import parse_port
+from pen.core.errors import AddressError, CommandError
+
+COUNT_MAX = 10_000_000
+SECONDS_MAX = 10 * 365 * 86400
+
+
+def number(low: int, high: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `low` to `high`."""
+
+    def parse(word: str) -> int:
+        digits = word[1:] if word.startswith("-") else word
+        if digits.isascii() and digits.isdigit() and len(digits) <= 12 and low <= int(word) <= high:
+            return int(word)
+        raise CommandError(f"'{printable(word)}' is not a whole number from {low} to {high}")
+
+    return parse
+
+
+seconds = number(0, SECONDS_MAX)
+count = number(1, COUNT_MAX)
+acl_number = number(0, 9)
+
+
+def port(word: str) -> int:
+    """A port, by number or service name; 0 takes a server out."""
+    try:
+        return parse_port(word)
+    except AddressError as error:
+        raise CommandError(printable(str(error))) from None
+
+
+def word(text: str) -> str:
+    """Any word that could be a name or a path."""
+    if not text.isprintable():
+        raise CommandError(f"'{printable(text)}' has characters that no name has")
+    return text
+
+
+def choice(*values: str) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def parse(given: str) -> str:
+        if given in values:
+            return given
+        raise CommandError(f"'{printable(given)}' is none of {', '.join(values)}")
+
+    return parse
+
+
+def optional(name: str, parse: Callable[[str], object]) -> Argument:
+    """An argument that may be left out."""
+    return Argument(name, parse, optional=True)

@@ -1,0 +1,150 @@
+"""The control port: connect, send one line, read the reply to its end.
+
+Whoever stalls, sends rubbish or leaves early disturbs nobody: all of it happens by
+events in the balancer's own loop, within bounds of size, number and time.
+"""
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from pen.control.registry import LINE_MAX
+from pen.core.address import Endpoint, unmapped
+from pen.net.listener import open_listener, remove_socket_file
+from pen.net.reactor import Reactor
+
+logger = logging.getLogger("pen")
+
+PATIENCE: Final = 60.0
+"""Seconds a control connection may take, from connect to the end of the reply."""
+CHANNELS_MAX: Final = 64
+"""Control connections at once; the oldest gives way to a new one."""
+SOCKET_MODE: Final = 0o600
+
+Answer = Callable[[str], str]
+"""Runs a command line and returns the reply."""
+
+
+class Channel:
+    """One control connection."""
+
+    def __init__(self, port: "ControlPort", stream: socket.socket) -> None:
+        self._port = port
+        self._stream = stream
+        self._fd = stream.fileno()
+        self._line = bytearray()
+        self._reply = b""
+        port.reactor.add(self._fd, self._on_readable)
+        port.reactor.call_at(port.reactor.now + PATIENCE, self.close)
+
+    def _on_readable(self, mask: int) -> None:  # noqa: ARG002
+        try:
+            piece = self._stream.recv(LINE_MAX)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+            return
+        self._line += piece
+        if not piece or b"\n" in piece or len(self._line) > LINE_MAX:
+            self._respond()
+
+    def _respond(self) -> None:
+        line = bytes(self._line).partition(b"\n")[0]
+        if not line.strip():
+            self.close()
+            return
+        if len(line) > LINE_MAX:
+            reply = f"error: the line is longer than {LINE_MAX} bytes\n"
+        else:
+            reply = self._port.answer(line.decode(errors="replace").rstrip("\r"))
+        self._reply = reply.encode(errors="replace")
+        self._port.reactor.remove(self._fd)
+        self._send(0)
+
+    def _send(self, mask: int) -> None:  # noqa: ARG002
+        reactor = self._port.reactor
+        try:
+            while self._reply:
+                self._reply = self._reply[self._stream.send(self._reply) :]
+            self._stream.shutdown(socket.SHUT_WR)
+            self._stream.recv(LINE_MAX)  # what is left unread would make close() a reset
+        except BlockingIOError:
+            if self._reply:
+                if self._fd not in reactor.handlers:
+                    reactor.handlers[self._fd] = self._send
+                    reactor.poller.watch(self._fd, read=False, write=True)
+                return
+        except OSError:
+            pass
+        self.close()
+
+    def close(self) -> None:
+        """Close; closing twice does nothing."""
+        if self._stream.fileno() < 0:
+            return
+        reactor = self._port.reactor
+        if reactor.handlers.pop(self._fd, None) is not None:
+            reactor.poller.closed(self._fd)
+        self._stream.close()
+        self._port.gone(self)
+
+
+class ControlPort:
+    """Listens for control connections.
+
+    Args:
+        reactor: the loop.
+        endpoint: where to listen; a Unix socket's file gets mode 0600.
+        permits: whether an address may control; who may not is closed without a word.
+        answer: runs a command line.
+
+    Raises:
+        AddressError: the address cannot be had.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        endpoint: Endpoint,
+        permits: Callable[[str], bool],
+        answer: Answer,
+    ) -> None:
+        self.reactor = reactor
+        self.endpoint = endpoint
+        self.answer = answer
+        self._permits = permits
+        self._channels: list[Channel] = []
+        self._listener = open_listener(endpoint, backlog=CHANNELS_MAX, mode=SOCKET_MODE)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self.reactor.add(self._listener.fileno(), self._on_ready)
+
+    def _on_ready(self, mask: int) -> None:  # noqa: ARG002
+        try:
+            stream, peer = self._listener.accept()
+        except OSError:
+            return
+        address = unmapped(peer[0]) if isinstance(peer, tuple) else ""
+        if not self._permits(address):
+            logger.debug("control connection from %s denied", address)
+            stream.close()
+            return
+        stream.setblocking(False)
+        if len(self._channels) >= CHANNELS_MAX:
+            self._channels[0].close()
+        self._channels.append(Channel(self, stream))
+
+    def gone(self, channel: Channel) -> None:
+        """A channel has closed itself."""
+        self._channels.remove(channel)
+
+    def close(self) -> None:
+        """Stop listening and close all channels; the socket file goes too."""
+        for channel in list(self._channels):
+            channel.close()
+        self.reactor.remove(self._listener.fileno())
+        self._listener.close()
+        remove_socket_file(self.endpoint)

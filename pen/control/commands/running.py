@@ -1,0 +1,73 @@
+"""The running pen: its addresses, its config, its end."""
+
+import os
+from collections.abc import Iterable
+
+from pen.control.arguments import optional, word
+from pen.control.configfile import write_config
+from pen.control.context import Pen
+from pen.control.registry import Argument, Command, Registry
+from pen.core.errors import CommandError
+
+
+def declare(registry: Registry) -> None:
+    """Declare the commands of this subject."""
+    registry.add(Command("control", "print the control port's address", _control))
+    registry.add(Command("exit", "end pen; needs the -X option", _exit))
+    registry.add(
+        Command("include", "run the commands in a file", _include, (Argument("FILE", word),))
+    )
+    registry.add(
+        Command(
+            "listen",
+            "listen for clients there instead; print where",
+            _listen,
+            (optional("ADDR", word),),
+            _save_listen,
+        )
+    )
+    registry.add(Command("pid", "print the process id", _pid))
+    registry.add(Command("status", "print the status page (HTML)", _status))
+
+    def write(pen: Pen, path: str | None = None) -> None:
+        write_config(registry, pen, path)
+
+    help = "save all settings as a config file (default: the one of -F)"
+    registry.add(Command("write", help, write, (optional("FILE", word),)))
+
+
+def _control(pen: Pen) -> str:
+    return pen.controlled_on()
+
+
+def _exit(pen: Pen) -> str | None:
+    if not pen.state.settings.exit_enabled:
+        return "Exit is not enabled; restart with -X flag"
+    pen.stop()
+    return None
+
+
+def _include(pen: Pen, path: str) -> None:
+    pen.read_config(path)
+
+
+def _listen(pen: Pen, address: str | None = None) -> str:
+    if address is not None:
+        with pen.changing():
+            pen.state.settings.listen = address
+    return pen.listening_on()
+
+
+def _save_listen(pen: Pen) -> Iterable[str]:
+    if pen.state.settings.listen:
+        yield f"listen {pen.state.settings.listen}"
+
+
+def _pid(pen: Pen) -> str:  # noqa: ARG001
+    return str(os.getpid())
+
+
+def _status(pen: Pen) -> str:
+    if not pen.running:
+        raise CommandError("there is no status before pen has started")
+    return pen.status_page()

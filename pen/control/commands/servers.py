@@ -1,0 +1,133 @@
+"""The servers: showing them and changing them while they are in use."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pen.control.arguments import SECONDS_MAX, acl_number, number, port, word
+from pen.control.context import Pen
+from pen.control.registry import Argument, Command, Registry, printable
+from pen.core.address import resolve
+from pen.core.errors import CommandError, PenError
+from pen.core.servers import SLOTS_MAX, Server
+from pen.stats.snapshot import servers_now
+
+LIMIT = number(0, 999_999_999)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One thing about a server that `server N` can set."""
+
+    metavar: str
+    parse: Callable[[str], Any]
+    set: Callable[[Server, Any, float], None]
+    """Given the server, the value and the time."""
+
+
+def _setter(name: str) -> Callable[[Server, Any, float], None]:
+    def set_to(server: Server, value: Any, now: float) -> None:  # noqa: ARG001
+        setattr(server, name, value)
+
+    return set_to
+
+
+def _set_address(server: Server, name: str, now: float) -> None:  # noqa: ARG001
+    server.move(name, resolve(name, server.port))
+
+
+def _set_port(server: Server, value: int, now: float) -> None:  # noqa: ARG001
+    server.endpoint = server.with_port(value)
+
+
+def _set_blacklist(server: Server, value: int, now: float) -> None:
+    server.ban(value, now, by_hand=True)
+    if value == 0:
+        server.failed_at = 0
+
+
+ATTRIBUTES = {
+    "acl": Attribute("A", acl_number, _setter("acl")),
+    "address": Attribute("A", word, _set_address),
+    "port": Attribute("P", port, _set_port),
+    "max": Attribute("M", LIMIT, _setter("max")),
+    "hard": Attribute("H", LIMIT, _setter("hard")),
+    "blacklist": Attribute("SEC", number(0, SECONDS_MAX), _set_blacklist),
+    "weight": Attribute("W", LIMIT, _setter("weight")),
+    "prio": Attribute("P", LIMIT, _setter("prio")),
+}
+
+
+def declare(registry: Registry) -> None:
+    """Declare the commands of this subject."""
+    registry.add(Command("servers", "list the servers", _servers))
+    attributes = "|".join(f"{name} {each.metavar}" for name, each in ATTRIBUTES.items())
+    registry.add(
+        Command(
+            "server",
+            "change server N, or add it",
+            _server,
+            (
+                Argument("N", number(0, SLOTS_MAX - 1)),
+                Argument(f"[{attributes}]", str, optional=True, repeats=True),
+            ),
+            _save,
+        )
+    )
+
+
+def _servers(pen: Pen) -> str:
+    return "".join(
+        f"{s.slot} addr {s.address} port {s.port} conn {s.connections} max {s.max}"
+        f" hard {s.hard} weight {s.weight} prio {s.prio} sx {s.sx} rx {s.rx}\n"
+        for s in servers_now(pen.state)
+    )
+
+
+def _server(pen: Pen, slot: int, *words: str) -> None:
+    changes = list(_changes(words))
+    if slot >= len(pen.state.servers) and not changes:
+        raise CommandError(f"there is no server {slot}; give it an address and a port to add it")
+    _check_names(changes)
+    server = pen.state.servers.slot(slot)
+    for attribute, value in changes:
+        attribute.set(server, value, pen.now)
+    if not server.in_use:
+        pen.state.clients.forget_server(slot)
+
+
+def _changes(words: tuple[str, ...]) -> Iterator[tuple[Attribute, Any]]:
+    for index in range(0, len(words), 2):
+        name = words[index]
+        attribute = ATTRIBUTES.get(name)
+        if attribute is None:
+            known = ", ".join(ATTRIBUTES)
+            raise CommandError(f"a server has no '{printable(name)}'; there are {known}")
+        if index + 1 >= len(words):
+            raise CommandError(
+                f"'{name}' needs a value; usage: server N {name} {attribute.metavar}"
+            )
+        try:
+            yield attribute, attribute.parse(words[index + 1])
+        except CommandError as error:
+            raise CommandError(f"{name}: {error}") from None
+
+
+def _check_names(changes: list[tuple[Attribute, Any]]) -> None:
+    """Resolve before anything is changed."""
+    for attribute, value in changes:
+        if attribute is ATTRIBUTES["address"]:
+            try:
+                resolve(value, 0)
+            except PenError as error:
+                raise CommandError(str(error)) from None
+
+
+def _save(pen: Pen) -> Iterable[str]:
+    for s in pen.state.servers:
+        ban = round(s.banned_until - pen.now) if s.banned_by_hand else 0
+        yield (
+            f"server {s.slot} acl {s.acl} address {s.name} port {s.port} max {s.max}"
+            f" hard {s.hard} weight {s.weight} prio {s.prio}"
+            + (f" blacklist {ban}" if ban > 0 else "")
+        )

@@ -1,0 +1,58 @@
+"""The two shapes most commands have: a flag, and a number that is set and printed."""
+
+from collections.abc import Callable, Iterable
+
+from pen.control.arguments import optional
+from pen.control.context import Pen
+from pen.control.registry import Command, Registry
+
+
+def declare_flag(registry: Registry, name: str, on: str, off: str) -> None:
+    """Declare `name` and `no name` for the boolean setting of that name."""
+
+    def set_to(value: bool) -> Callable[[Pen], None]:
+        def run(pen: Pen) -> None:
+            with pen.changing():
+                setattr(pen.state.settings, name, value)
+
+        return run
+
+    def save(pen: Pen) -> Iterable[str]:
+        yield name if getattr(pen.state.settings, name) else f"no {name}"
+
+    registry.add(Command(name, on, set_to(True), save=save))
+    registry.add(Command(f"no {name}", off, set_to(False)))
+
+
+def declare_number(
+    registry: Registry,
+    name: str,
+    metavar: str,
+    parse: Callable[[str], int],
+    help: str,
+    reply: str = "{}",
+    grows: bool = False,
+) -> None:
+    """Declare a command that sets a number if given one, and prints it.
+
+    Args:
+        registry: where to.
+        name: the command and the setting.
+        metavar: how the usage line calls the number.
+        parse: what the word must be.
+        help: one line.
+        reply: how the value is printed.
+        grows: a smaller number than the present one changes nothing (as in C).
+    """
+
+    def run(pen: Pen, value: int | None = None) -> str:
+        settings = pen.state.settings
+        if value is not None and not (grows and value < getattr(settings, name)):
+            with pen.changing():
+                setattr(settings, name, value)
+        return reply.format(getattr(settings, name))
+
+    def save(pen: Pen) -> Iterable[str]:
+        yield f"{name} {getattr(pen.state.settings, name)}"
+
+    registry.add(Command(name, help, run, (optional(metavar, parse),), save))

@@ -1,0 +1,39 @@
+"""Sizes, times and the clients' table."""
+
+from pen.control.arguments import count, number, optional, seconds
+from pen.control.commands.settings import declare_number
+from pen.control.context import Pen
+from pen.control.registry import Command, Registry
+from pen.stats.snapshot import clients_since
+
+RECENT = 300
+"""Seconds that `recent` looks back unless told."""
+
+
+def declare(registry: Registry) -> None:
+    """Declare the commands of this subject."""
+    declare_number(registry, "blacklist", "SEC", seconds, "seconds a failed server is left alone")
+    declare_number(registry, "timeout", "SEC", number(1, 86400), "seconds a connect may take")
+    declare_number(
+        registry, "tracking", "SEC", seconds, "seconds a client is remembered; 0: for ever"
+    )
+    declare_number(
+        registry,
+        "idle_timeout",
+        "SEC",
+        seconds,
+        "close connections without traffic after so long; 0: never",
+        reply="Idle timeout: {} seconds",
+    )
+    declare_number(registry, "clients_max", "N", count, "clients remembered", grows=True)
+    declare_number(registry, "conn_max", "N", count, "connections at once", grows=True)
+    declare_number(registry, "pending_max", "N", count, "half-made connections at once", reply="")
+    recent = "list the clients that connected in the last SEC seconds"
+    registry.add(Command("recent", recent, _recent, (optional("SEC", seconds),)))
+
+
+def _recent(pen: Pen, span: int = RECENT) -> str:
+    return "".join(
+        f"{client.address} connects {client.connects} sx {client.sx} rx {client.rx}\n"
+        for client in clients_since(pen.state, pen.now, span)
+    )

@@ -1,0 +1,56 @@
+"""What control commands may ask of the pen they control."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from pen.core.state import State
+
+
+class Pen(Protocol):
+    """A pen, running or about to run. Commands change its `state` inside `changing`."""
+
+    state: State
+    command_line: str
+    """As it was started, for people to read."""
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop has begun."""
+
+    def changing(self, *, tables: bool = False) -> AbstractContextManager[None]:
+        """Change settings in the block; at its end they take effect, or all is as before.
+
+        `tables`: servers and access lists are changed too, and must be taken back.
+
+        Raises:
+            PenError: what kept a setting from taking effect (an address in use, ...).
+        """
+
+    def listening_on(self) -> str:
+        """Address that clients connect to."""
+
+    def controlled_on(self) -> str:
+        """Address of the control port; empty when there is none."""
+
+    def save_statistics(self) -> None:
+        """Write them as USR1 does."""
+
+    def status_page(self) -> str:
+        """The status page."""
+
+    def close_connection(self, number: int) -> None:
+        """Close a session if it is there."""
+
+    def read_config(self, path: str) -> None:
+        """Run the commands of a file, all or none.
+
+        Raises:
+            CommandError: names the file and the line of the mistake.
+        """
+
+    def stop(self) -> None:
+        """End cleanly."""

@@ -1,0 +1,154 @@
+"""Commands, each declared once.
+
+A declaration has the command's words, its arguments with their types, a line of help
+and, for settings, the lines by which `write` saves it. Everything else follows from the
+registry: dispatch, error messages, reading a config file, `write`, `penctl --help`, and
+the test that each command is in the man page.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pen.control.context import Pen
+from pen.core.errors import CommandError, PenError
+
+LINE_MAX = 65536
+"""Bytes in a command line; more is a mistake."""
+
+Parse = Callable[[str], Any]
+"""Turns a word into a value or raises CommandError that names the word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a command."""
+
+    name: str
+    """As the usage line shows it."""
+    parse: Parse
+    optional: bool = False
+    repeats: bool = False
+    """Takes all words that are left."""
+
+    def __str__(self) -> str:
+        shown = f"{self.name}..." if self.repeats else self.name
+        return f"[{shown}]" if self.optional else shown
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command's declaration."""
+
+    words: str
+    help: str
+    run: Callable[..., str | None]
+    """Called with the pen and the parsed arguments; returns the reply's text."""
+    arguments: tuple[Argument, ...] = ()
+    save: Callable[[Pen], Iterable[str]] | None = None
+    """The commands that bring this setting back."""
+    obsolete: bool = False
+
+    @property
+    def usage(self) -> str:
+        """Words and arguments, as a person types them."""
+        return " ".join([self.words, *map(str, self.arguments)])
+
+    def parse(self, words: Sequence[str]) -> list[Any]:
+        """Values of the arguments.
+
+        Raises:
+            CommandError: one is missing, too many, or not what it must be.
+        """
+        values: list[Any] = []
+        rest = list(words)
+        for argument in self.arguments:
+            if argument.repeats:
+                values += [argument.parse(word) for word in rest]
+                rest = []
+            elif rest:
+                values.append(argument.parse(rest.pop(0)))
+            elif not argument.optional:
+                raise CommandError(f"'{self.words}' needs {argument.name}; usage: {self.usage}")
+        if rest:
+            raise CommandError(f"'{rest[0]}' is too much for '{self.words}'; usage: {self.usage}")
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command line that was understood, ready to run."""
+
+    command: Command
+    values: list[Any]
+
+    def run(self, pen: Pen) -> str:
+        """Carry it out; returns the reply, lines ended by newlines."""
+        reply = self.command.run(pen, *self.values)
+        if not reply:
+            return ""
+        return reply if reply.endswith("\n") else reply + "\n"
+
+
+@dataclass(slots=True)
+class Registry:
+    """All commands by their words."""
+
+    _commands: dict[str, Command] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Command]:
+        """The commands in alphabetical order, `no X` beside `X`."""
+        return iter(sorted(self._commands.values(), key=_beside))
+
+    def add(self, command: Command) -> None:
+        """Declare a command."""
+        assert command.words not in self._commands, command.words
+        self._commands[command.words] = command
+
+    def understand(self, line: str) -> Invocation | None:
+        """Parse a line without running it; None for a comment or an empty line.
+
+        Raises:
+            CommandError: unknown command, or arguments that do not fit.
+        """
+        words = strip_comment(line).split()
+        if not words:
+            return None
+        if words[0] == "no" and len(words) > 1:
+            words[:2] = [f"no {words[1]}"]
+        command = self._commands.get(words[0])
+        if command is None:
+            raise CommandError(f"'{printable(words[0])}' is no command; see penctl --help")
+        return Invocation(command, command.parse(words[1:]))
+
+    def answer(self, pen: Pen, line: str) -> str:
+        """Run a line; the reply, or one line ``error: ...``."""
+        try:
+            invocation = self.understand(line)
+            return invocation.run(pen) if invocation else ""
+        except PenError as error:
+            return f"error: {printable(str(error))}\n"
+
+    def saved(self, pen: Pen) -> Iterator[str]:
+        """Every setting as commands, one a line."""
+        for command in self:
+            if command.save is not None:
+                yield from command.save(pen)
+
+
+def _beside(command: Command) -> tuple[str, bool]:
+    return command.words.removeprefix("no "), command.words.startswith("no ")
+
+
+def strip_comment(line: str) -> str:
+    """A line without its comment: from a first ``#``, or a `` #``, to the end."""
+    stripped = line.strip()
+    if stripped.startswith("#"):
+        return ""
+    return stripped.partition(" #")[0]
+
+
+def printable(text: str) -> str:
+    """Text that may be shown on a terminal: what is not printable is escaped, long is cut."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= 500 else shown[:500] + "..."

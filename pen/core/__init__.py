@@ -1,0 +1,1 @@
+"""What decides: no sockets are opened here, and time is always passed in."""

@@ -1,0 +1,136 @@
+"""The servers, by slot, and the two that stand apart: emergency and abuse."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pen.core.address import UNSET, Endpoint, SockAddr
+from pen.core.errors import CommandError
+
+SLOTS_MAX = 65536
+"""More slots than this is a slip of the keyboard; each costs memory."""
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """One backend: where it is, what it may carry, and how it fares.
+
+    `sx` counts bytes to the server, `rx` bytes from it, of closed connections.
+    """
+
+    slot: int
+    endpoint: Endpoint = field(default_factory=lambda: Endpoint(socket.AF_INET, (UNSET, 0)))
+    name: str = UNSET
+    """The host as the user wrote it; resolved again on HUP."""
+    max: int = 0
+    """Soft limit of connections, for clients new to it; 0: none."""
+    hard: int = 0
+    """Limit for clients that were here last; below `max` it acts as `max`."""
+    weight: int = 0
+    prio: int = 0
+    acl: int = 0
+    connections: int = 0
+    """Now open or being opened."""
+    sx: int = 0
+    rx: int = 0
+    banned_until: float = 0.0
+    """Monotonic time before which it is not tried."""
+    banned_by_hand: bool = False
+    failed_at: int = 0
+    """Epoch second of the failure that counts; 0: a success came after it."""
+
+    @property
+    def address(self) -> str:
+        """Its numeric address."""
+        return self.endpoint.host
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return self.endpoint.port
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the slot names a server at all."""
+        return self.endpoint.port != 0 and self.endpoint.host != UNSET
+
+    def move(self, name: str, endpoint: Endpoint) -> None:
+        """Give it another address; open connections stay where they are."""
+        self.name, self.endpoint = name, endpoint
+
+    def with_port(self, port: int) -> Endpoint:
+        """Its address with another port."""
+        host = self.endpoint.host
+        sockaddr: SockAddr = (
+            (host, port, 0, 0) if self.endpoint.family == socket.AF_INET6 else (host, port)
+        )
+        return Endpoint(self.endpoint.family, sockaddr)
+
+    def available(self, now: float) -> bool:
+        """In use and not blacklisted."""
+        return self.banned_until <= now and self.in_use
+
+    def has_room(self, known: bool) -> bool:
+        """Whether the limits admit one more, for a client that was here last (`known`) or not."""
+        if self.max == 0 or self.connections < self.max:
+            return True
+        return known and self.connections < self.hard
+
+    def ban(self, seconds: float, now: float, *, by_hand: bool) -> None:
+        """Leave it alone for that long; 0 ends a ban."""
+        self.banned_until = now + seconds if seconds > 0 else 0.0
+        self.banned_by_hand = by_hand and seconds > 0
+
+    def fail(self, seconds: float, now: float, epoch: int) -> None:
+        """A connect failed: ban it and remember when."""
+        self.failed_at = epoch
+        if not (self.banned_by_hand and self.banned_until > now):
+            self.ban(seconds, now, by_hand=False)
+
+    def succeed(self) -> None:
+        """A connect worked, which ends a ban that a failure gave."""
+        self.failed_at = 0
+        if not self.banned_by_hand:
+            self.banned_until = 0.0
+
+
+EMERGENCY_SLOT = -1
+ABUSE_SLOT = -2
+
+
+@dataclass(slots=True)
+class ServerTable:
+    """Regular servers by slot, plus emergency and abuse."""
+
+    slots: list[Server] = field(default_factory=list)
+    emergency: Server | None = None
+    abuse: Server | None = None
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter(self.slots)
+
+    def __getitem__(self, slot: int) -> Server:
+        return self.slots[slot]
+
+    def slot(self, number: int) -> Server:
+        """The server in a slot; slots up to it are created, unused.
+
+        Raises:
+            CommandError: the number is beyond `SLOTS_MAX`.
+        """
+        if not 0 <= number < SLOTS_MAX:
+            raise CommandError(f"server '{number}' is out of range (0 to {SLOTS_MAX - 1})")
+        while len(self.slots) <= number:
+            self.slots.append(Server(len(self.slots)))
+        return self.slots[number]
+
+    def all(self) -> Iterator[Server]:
+        """Every server there is, the special ones last."""
+        yield from self.slots
+        if self.emergency:
+            yield self.emergency
+        if self.abuse:
+            yield self.abuse

@@ -1,0 +1,89 @@
+"""Every setting that options, the config file and control commands change.
+
+One object, owned by the balancer and read by everyone; durations are in seconds.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class FastClose(Enum):
+    """Whose end of data closes both sides at once (`tcp_fastclose`)."""
+
+    OFF = "off"
+    UP = "up"
+    DOWN = "down"
+    BOTH = "both"
+
+
+@dataclass(slots=True)
+class Settings:
+    """The values a running pen goes by, with their defaults."""
+
+    # Which server gets a client.
+    roundrobin: bool = False
+    """Take servers in turn and do not look up where a client was before."""
+    hash: bool = False
+    """Let the client's address choose."""
+    weight: bool = False
+    """Lowest connections / weight first."""
+    prio: bool = False
+    """Lowest prio first."""
+    stubborn: bool = False
+    """Close the client rather than fail over."""
+    client_acl: int = 0
+    """The access list clients must pass."""
+
+    # Time.
+    blacklist: int = 30
+    """How long a failed server is left alone."""
+    timeout: int = 3
+    """How long a connect to a server may take."""
+    tracking: int = 0
+    """How long a client is remembered; 0: for ever."""
+    idle_timeout: int = 0
+    """Close connections without traffic after this long; 0: never."""
+
+    # Sizes.
+    clients_max: int = 2048
+    """Clients remembered; the least recently used goes."""
+    conn_max: int = 500
+    """Connections at once; more wait in the kernel's backlog."""
+    pending_max: int = 100
+    """Half-made connections to servers at once; more clients wait in the backlog."""
+    backlog: int = 500
+    """Connections the kernel may hold for us."""
+    multi_accept: int = 100
+    """Connections accepted per wake-up."""
+
+    # Sockets.
+    listen: str = ""
+    """Where clients come in: port, host:port or a socket path."""
+    control: str | None = None
+    """Where control connections come in."""
+    poller: str = "epoll"
+    """The event mechanism; it cannot change once the loop runs."""
+    tcp_fastclose: FastClose = FastClose.OFF
+    tcp_nodelay: bool = False
+    """Send small segments at once (TCP_NODELAY)."""
+    keepalive: bool = False
+    """Probe silent connections (SO_KEEPALIVE)."""
+
+    # Seeing what goes on.
+    debug: int = 0
+    ascii: bool = False
+    """Dumps as text rather than hex."""
+    log: str | None = None
+    """Where requests are logged: a file, or host:port of a penlogd."""
+    web_stats: str | None = None
+    """The file USR1 writes the status page to."""
+
+    # Control.
+    control_acl: int = 0
+    """The access list control connections must pass."""
+    exit_enabled: bool = False
+    """Whether the `exit` command works (-X)."""
+    abort_on_error: bool = False
+    """Dump core on a fatal error."""
+    config_file: str | None = None
+    """What HUP reads again and `write` without a name writes."""

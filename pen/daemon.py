@@ -1,0 +1,184 @@
+"""What makes a program a daemon: background, chroot, user, pid file, limits, signals."""
+
+import contextlib
+import grp
+import logging
+import logging.handlers
+import os
+import pwd
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import FrameType
+
+from pen.core.errors import PenError
+
+logger = logging.getLogger("pen")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom to become."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+def find_user(name: str) -> User:
+    """Look a user up, while the system's files can still be seen (before chroot).
+
+    Raises:
+        PenError: there is no such user.
+    """
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        raise PenError(f"user '{name}' does not exist") from None
+    groups = tuple(group.gr_gid for group in grp.getgrall() if name in group.gr_mem)
+    return User(name, entry.pw_uid, entry.pw_gid, (entry.pw_gid, *groups))
+
+
+def confine(directory: str | None, user: User | None) -> None:
+    """Enter the chroot, then become the user with that user's groups only.
+
+    Raises:
+        PenError: not allowed, or no such directory.
+    """
+    try:
+        if directory is not None:
+            os.chroot(directory)
+            os.chdir("/")
+    except (OSError, ValueError) as error:
+        raise PenError(f"cannot chroot to '{directory}': {_reason(error)}") from None
+    if user is None:
+        return
+    try:
+        if os.geteuid() == 0:
+            os.setgroups(user.groups)
+        os.setgid(user.gid)
+        os.setuid(user.uid)
+    except OSError as error:
+        raise PenError(f"cannot become user '{user.name}': {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def raise_descriptor_limit(wanted: int) -> int:
+    """Allow as many open files as wanted, as far as the system lets us; returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= wanted:
+        return soft
+    for limits in ((wanted, max(wanted, hard)), (min(wanted, hard), hard)):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            return limits[0]
+    return soft
+
+
+class PidFile:
+    """A file with the process id, opened early and written when the id is final.
+
+    Raises:
+        PenError: the file cannot be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except (OSError, ValueError) as error:
+            raise PenError(f"cannot write pid file '{path}': {_reason(error)}") from None
+
+    def write(self) -> None:
+        """Write this process's id."""
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def remove(self) -> None:
+        """Remove the file; where we no longer may, leave it empty."""
+        try:
+            os.unlink(self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+def go_to_background(when_ready: Callable[[], None]) -> None:
+    """Fork; the parent leaves once the child has run `when_ready` (the pid file is there).
+
+    All that can fail has been tried before, so the terminal has seen the message.
+    """
+    ready, tell = os.pipe()
+    if os.fork():
+        os.close(tell)
+        done = os.read(ready, 1)
+        os._exit(0 if done else 1)
+    os.close(ready)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    when_ready()
+    os.write(tell, b"1")
+    os.close(tell)
+
+
+def log_to_stderr() -> None:
+    """Messages of `logging` go to stderr, with the time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s pen: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    _set_handler(handler)
+
+
+def log_to_syslog() -> None:
+    """Messages of `logging` go to syslog, facility user."""
+    try:
+        handler: logging.Handler = logging.handlers.SysLogHandler(
+            "/dev/log", logging.handlers.SysLogHandler.LOG_USER
+        )
+    except OSError:
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter(f"pen[{os.getpid()}]: %(message)s"))
+    _set_handler(handler)
+
+
+def _set_handler(handler: logging.Handler) -> None:
+    logging.raiseExceptions = False
+    logger.propagate = False
+    logger.handlers[:] = [handler]
+
+
+class Signals:
+    """Signals as readable bytes on a socket, so that the loop handles them like the rest."""
+
+    def __init__(self, numbers: Iterable[signal.Signals]) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, _noted)
+
+    def fileno(self) -> int:
+        """What to watch."""
+        return self._reader.fileno()
+
+    def take(self) -> list[int]:
+        """The signals that came since the last look."""
+        try:
+            return list(self._reader.recv(4096))
+        except BlockingIOError:
+            return []
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """The wake-up byte says it all."""

@@ -1,0 +1,1 @@
+"""What moves bytes. This package is written for speed first; it never imports `pen.control`."""

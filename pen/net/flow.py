@@ -1,0 +1,223 @@
+"""One direction of a relay: from a source socket to a sink socket.
+
+This is the hot path. What keeps it bare, measured: one shared buffer instead of an
+allocation a read; reading at once and waiting only when there is nothing; no read
+after a short one, for a short read means the socket is empty unless the event said
+more (`pollers.ENDED`); no callbacks where a method call does.
+
+A flow is *held* while its sink takes no more: `held` is then the bytes (perhaps none,
+when they are in the pipe) that must go first, and nothing is read from the source.
+While the server is still being connected the upward flow is held too. So `held is
+None` means: read on.
+"""
+
+from socket import MSG_DONTWAIT, SHUT_WR
+from typing import TYPE_CHECKING, Final
+
+from pen.net.pollers import ENDED
+from pen.net.splice import Pipe
+
+if TYPE_CHECKING:
+    from _socket import socket
+
+    from pen.net.relay import Relay
+    from pen.net.relays import Observer, Relays
+
+BUFFER_SIZE: Final = 65536
+READS_PER_TURN: Final = 16
+"""Then others get their turn: a reader without a cap held the loop for 27 ms."""
+FULL_READS: Final = 2
+"""After so many reads that filled the buffer a flow goes on by splice."""
+SPLICES_PER_TURN: Final = 4
+TRICKLE: Final = 16384
+"""A spliced turn that moves less than this would have been cheaper copied."""
+
+
+class Flow:
+    """Bytes on their way from `source` to `sink`."""
+
+    __slots__ = (
+        "bulk",
+        "done",
+        "ended",
+        "full_reads",
+        "held",
+        "moved",
+        "observer",
+        "pipe",
+        "relay",
+        "shared",
+        "sink",
+        "source",
+    )
+
+    def __init__(self, shared: "Relays", relay: "Relay", held: bytes | None) -> None:
+        self.shared = shared
+        self.relay = relay
+        self.source: socket
+        self.sink: socket
+        self.held = held
+        self.moved = 0
+        """Bytes read from the source."""
+        self.ended = False
+        """The source will send no more."""
+        self.done = False
+        """All that the source sent is out, and the sink was told so."""
+        self.observer: Observer | None = None
+        """Sees each piece; while there is one, bytes are copied, not spliced."""
+        self.full_reads = 0
+        self.bulk = False
+        """Whether bytes are spliced."""
+        self.pipe: Pipe | None = None
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether the source should be watched for reading (level-triggered pollers)."""
+        return self.held is None and not self.ended
+
+    @property
+    def pending(self) -> int:
+        """Bytes read that the sink has not taken yet."""
+        return len(self.held or b"") + (self.pipe.level if self.pipe is not None else 0)
+
+    def pump(self, mask: int = ENDED) -> None:  # noqa: C901  a call a step costs too much here
+        """Move what is there. `mask` is the source's events; the default reads to the end."""
+        if self.held is not None or self.ended:
+            return None
+        if self.bulk and self.observer is None:
+            return self._pump_bulk()
+        shared = self.shared
+        buffer, view = shared.buffer, shared.view
+        recv_into, send = self.source.recv_into, self.sink.send
+        for _ in range(READS_PER_TURN):
+            try:
+                count = recv_into(buffer, BUFFER_SIZE, MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                return self.relay.broken(error)
+            if not count:
+                return self.finish()
+            self.moved += count
+            piece = view[:count]
+            if self.observer is not None:
+                self.observer(self.relay, piece)
+            try:
+                sent = send(piece, MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                return self.sink_lost(error)
+            if count == BUFFER_SIZE:
+                self._count_full_read()
+            if sent < count:
+                return self._hold(bytes(piece[sent:]))
+            if count < BUFFER_SIZE and not mask & ENDED:
+                return None
+            if self.bulk:
+                break
+        shared.reactor.again.append(self.pump)
+        return None
+
+    def _count_full_read(self) -> None:
+        self.full_reads += 1
+        if self.full_reads >= FULL_READS and self.observer is None:
+            self.bulk = True
+            # splice() waits on sockets that block, whatever its flags say.
+            self.source.setblocking(False)
+            self.sink.setblocking(False)
+
+    def flush(self) -> None:
+        """The sink takes bytes again: what was held goes first, then read on."""
+        if self.held is None:
+            return None
+        try:
+            if self.held:
+                self.held = self.held[self.sink.send(self.held, MSG_DONTWAIT) :]
+                if self.held:
+                    return None
+            if self.pipe is not None:
+                self.pipe.drain(self.sink.fileno())
+                self._release_pipe()
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return self.sink_lost(error)
+        self.held = None
+        self.relay.rewatch(self)
+        return self.finish() if self.ended else self.pump()
+
+    def _hold(self, rest: bytes) -> None:
+        self.held = rest
+        self.relay.rewatch(self)
+
+    def _pump_bulk(self) -> None:
+        pipe = self.pipe = self.shared.pipes.take()
+        if pipe is None:
+            self._leave_bulk()
+            return self.pump()
+        before, reading = self.moved, True
+        source, sink = self.source.fileno(), self.sink.fileno()
+        try:
+            for _ in range(SPLICES_PER_TURN):
+                reading = True
+                count = pipe.fill(source)
+                if not count:
+                    self._release_pipe()
+                    return self.finish()
+                self.moved += count
+                reading = False
+                pipe.drain(sink)
+        except BlockingIOError:
+            if not reading:
+                return self._hold(b"")
+            if self.moved - before < TRICKLE:
+                self._leave_bulk()
+            return self._release_pipe()
+        except OSError as error:
+            return self.relay.broken(error) if reading else self.sink_lost(error)
+        self._release_pipe()
+        self.shared.reactor.again.append(self.pump)
+        return None
+
+    def _leave_bulk(self) -> None:
+        self.bulk = False
+        self.full_reads = 0
+
+    def _release_pipe(self) -> None:
+        if self.pipe is not None:
+            self.shared.pipes.give_back(self.pipe)
+            self.pipe = None
+
+    def finish(self) -> None:
+        """The source has ended and nothing is held: tell the sink, or close both."""
+        self.ended = True
+        self.done = True
+        relay = self.relay
+        if self.twin.done or relay.closes_fast(self):
+            return relay.close("done")
+        try:
+            self.sink.shutdown(SHUT_WR)
+        except OSError as error:
+            return relay.broken(error)
+        return relay.rewatch_source(self)
+
+    @property
+    def twin(self) -> "Flow":
+        """The other direction."""
+        relay = self.relay
+        return relay.down if relay.up is self else relay.up
+
+    def sink_lost(self, error: OSError) -> None:
+        """The sink takes no more, ever; what it sent before that must still get across."""
+        self.stop()
+        if self.twin.done:
+            return self.relay.broken(error)
+        self.relay.rewatch_source(self)
+        return self.twin.pump()
+
+    def stop(self) -> None:
+        """Nothing is to be read or written from here on."""
+        self.ended = self.done = True
+        self.held = None
+        self._release_pipe()

@@ -1,0 +1,90 @@
+"""The loop: one thread, a dict from descriptor to what handles it, and timers.
+
+One turn: wait for events, read the clock once, call a handler per event, then what
+was put off (`again`), then what belongs at the turn's end (`at_turn_end`), then the
+timers that are due. A handler gets the event mask, which is only a hint: an earlier
+handler of the same turn may have closed the descriptor, and a new one may have its
+number by now. Handlers therefore stand being called for nothing.
+"""
+
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+
+from pen.net.pollers import Poller
+
+Handler = Callable[[int], object]
+
+
+class Reactor:
+    """Owns the poller; everything else registers with it."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
+        self.handlers: dict[int, Handler] = {}
+        self.now = time.monotonic()
+        """Monotonic seconds, read once a turn."""
+        self.again: deque[Callable[[], object]] = deque()
+        """Work that was cut short so that others get their turn; goes on in the next."""
+        self.at_turn_end: list[Callable[[], object]] = []
+        """Called once at the end of this turn, then forgotten."""
+        self.running = False
+        self._timers: list[tuple[float, int, Callable[[], object]]] = []
+        self._sequence = itertools.count()
+
+    def add(self, fd: int, handler: Handler) -> None:
+        """Watch a listener or another level-triggered descriptor for reading."""
+        self.handlers[fd] = handler
+        self.poller.watch_listener(fd)
+
+    def remove(self, fd: int) -> None:
+        """Stop watching a descriptor that stays open."""
+        if self.handlers.pop(fd, None) is not None:
+            self.poller.forget(fd)
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> None:
+        """Call once at or after a monotonic time."""
+        heapq.heappush(self._timers, (when, next(self._sequence), callback))
+
+    def stop(self) -> None:
+        """Leave the loop at the end of this turn."""
+        self.running = False
+
+    def run(self) -> None:
+        """Turn until stopped."""
+        self.running = True
+        while self.running:
+            self.turn(-1.0)
+
+    def turn(self, longest: float) -> None:
+        """One turn, waiting at most `longest` seconds (negative: for ever) for events."""
+        handlers = self.handlers
+        events = self.poller.poll(self._patience(longest))
+        self.now = time.monotonic()
+        for fd, mask in events:
+            handler = handlers.get(fd)
+            if handler is not None:
+                handler(mask)
+        if self.again:
+            for _ in range(len(self.again)):
+                self.again.popleft()()
+        if self._timers and self._timers[0][0] <= self.now:
+            self._run_timers()
+        if self.at_turn_end:
+            callbacks, self.at_turn_end = self.at_turn_end, []
+            for callback in callbacks:
+                callback()
+
+    def _patience(self, longest: float) -> float:
+        if self.again:
+            return 0.0
+        if not self._timers:
+            return longest
+        wait = max(0.0, self._timers[0][0] - time.monotonic())
+        return wait if longest < 0 else min(wait, longest)
+
+    def _run_timers(self) -> None:
+        while self._timers and self._timers[0][0] <= self.now:
+            heapq.heappop(self._timers)[2]()

@@ -1,0 +1,149 @@
+"""What all relays share: how they begin, how they end, and their time limits."""
+
+import errno
+import logging
+import os
+from _socket import socket
+from collections.abc import Callable, Iterator
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
+
+from pen.core.session import Session, Sessions, State
+from pen.core.settings import Settings
+from pen.net.flow import BUFFER_SIZE
+from pen.net.limits import TimeLimit
+from pen.net.reactor import Reactor
+from pen.net.relay import Relay
+from pen.net.splice import PipePool
+
+logger = logging.getLogger("pen")
+
+Observer = Callable[[Relay, memoryview], None]
+"""Sees each piece that a client sent, and the relay it went through."""
+
+
+class Relays:
+    """What all relays share, how they begin, and how they end."""
+
+    def __init__(self, reactor: Reactor, sessions: Sessions, settings: Settings) -> None:
+        self.reactor = reactor
+        self.poller = reactor.poller
+        self.sessions = sessions
+        self.settings = settings
+        self.pipes = PipePool()
+        self.buffer = bytearray(BUFFER_SIZE)
+        self.view = memoryview(self.buffer)
+        self.tunes_sockets = False
+        """Whether sockets get options (`tcp_nodelay`, `keepalive`)."""
+        self.observe: Observer | None = None
+        """Sees each piece that clients send (the log)."""
+        self.room_made: Callable[[], object] | None = None
+        """Called when a session ended or was accepted, while a listener waits for that."""
+        self._connecting = TimeLimit(reactor, lambda: settings.timeout, self._give_up)
+        self._idle = TimeLimit(reactor, lambda: settings.idle_timeout, self._close_idle)
+
+    def begin(self, client: socket, address: str, port: int) -> None:
+        """A client was accepted: find it a server, or close it."""
+        session = self.sessions.begin(address, port, self.reactor.now)
+        if session is None:
+            if self.settings.debug:
+                logger.debug("client %s: no server for it, closed", address or "on Unix socket")
+            client.close()
+            return
+        relay = session.relay = Relay(self, session, client)
+        relay.up.observer = self.observe
+        if self.tunes_sockets:
+            self.tune(client)
+        if self.settings.idle_timeout:
+            self._idle.add(relay, relay.active)
+        relay.connect()
+
+    def accepted(self, session: Session) -> None:
+        """A server took the session."""
+        self.sessions.accepted(session)
+        if self.settings.debug:
+            logger.debug(
+                "connection %d: client %s port %d, server %d (%s)",
+                session.number,
+                session.address,
+                session.port,
+                session.server.slot,
+                session.server.endpoint,
+            )
+        if self.room_made is not None:
+            self.room_made()
+
+    def ended(self, relay: Relay, reason: str) -> None:
+        """A relay closed its sockets."""
+        session = relay.session
+        if self.settings.debug:
+            logger.debug(
+                "connection %d: closed (%s), %d bytes up, %d down",
+                session.number,
+                reason,
+                relay.up.moved,
+                relay.down.moved,
+            )
+        self.sessions.end(session, relay.up.moved, relay.down.moved)
+        if self.room_made is not None:
+            self.room_made()
+
+    def forget(self, fd: int) -> None:
+        """A descriptor is about to be closed."""
+        if self.reactor.handlers.pop(fd, None) is not None:
+            self.poller.closed(fd)
+
+    def relays(self) -> Iterator[Relay]:
+        """The relays that are open."""
+        for session in self.sessions:
+            yield session.relay
+
+    def close_all(self, reason: str) -> None:
+        """End every session."""
+        for relay in self.relays():
+            relay.close(reason)
+        self.pipes.close()
+
+    def retune(self) -> None:
+        """A socket option changed: sockets made from now on have it."""
+        self.tunes_sockets = self.settings.tcp_nodelay or self.settings.keepalive
+
+    def tune(self, stream: socket) -> None:
+        """Set the options asked for; a Unix socket has no TCP_NODELAY, which does no harm."""
+        try:
+            if self.settings.keepalive:
+                stream.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+            if self.settings.tcp_nodelay:
+                stream.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        except OSError:
+            pass
+
+    def set_observer(self, observe: Observer | None) -> None:
+        """Let this see what clients send, on open connections too; None: nobody."""
+        self.observe = observe
+        for relay in self.relays():
+            relay.up.observer = observe
+
+    # Time limits.
+
+    def await_connect(self, session: Session) -> None:
+        """Give the server being asked `timeout` seconds."""
+        self._connecting.add(session, session.tried_at)
+
+    def _give_up(self, session: Session, start: float) -> None:
+        if session.state is State.CONNECTING and session.tried_at == start:
+            session.relay.fail_over(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+
+    def watch_idle(self) -> None:
+        """`idle_timeout` changed: begin to watch the connections that are open."""
+        self._idle.clear()
+        if self.settings.idle_timeout:
+            for relay in self.relays():
+                self._idle.add(relay, relay.active)
+
+    def _close_idle(self, relay: Relay, start: float) -> None:
+        if relay.session.state is State.CLOSED:
+            return
+        if relay.active > start:
+            self._idle.add(relay, relay.active)
+        else:
+            relay.close("idle")
