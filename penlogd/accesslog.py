@@ -20,6 +20,9 @@ from penlogd.stamps import StampReader
 
 _QUOTED = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
 
+# The bulk of lines, quickly: nothing unusual in them. All others are left to the full pattern.
+_PLAIN = re.compile(rb'([^\s<"]\S*) \S+ \S+ \[([^\]]*)\] "([^"\\]*)"')
+
 # The user may hold blanks, quotes or a bracket, so the stamp is told by its own form. A first field
 # with one colon, or with a port after brackets, is a virtual host: an IPv6 client has two colons.
 _USUAL = re.compile(
@@ -81,16 +84,20 @@ class ByShape:
 
     def read(self, text: bytes, sender: bytes) -> AccessLine | None:
         """Read a line of common, combined, vhost_combined or a like format."""
+        match = _PLAIN.match(text)
+        if match is not None:
+            _, stamp, request = match.groups()
+            seconds = self._stamps.seconds(stamp)
+            if seconds is not None and b"." not in stamp:
+                return AccessLine(text, sender, 0, match.end(1), request, seconds)
         match = _USUAL.match(text)
         if match is None:
             return self._read_loosely(text, sender)
         start, end = match.span(1)
         stamp, request = match.group(2, 3)
-        if b"\\" in request:
-            request = unescape(request)
         precision = 0.0 if b"." in stamp else 1.0
         seconds = self._stamps.seconds(stamp)
-        return AccessLine(text, sender, start, end, request, seconds, precision)
+        return AccessLine(text, sender, start, end, unescape(request), seconds, precision)
 
     def _read_loosely(self, text: bytes, sender: bytes) -> AccessLine | None:
         match = _FIRST_AND_QUOTED.match(text)
@@ -113,7 +120,7 @@ def unreadable(text: bytes, sender: bytes) -> AccessLine | None:
 
 def unescape(request: bytes) -> bytes:
     r"""Undo the escapes of Apache (``\"``, ``\n``, ``\xhh``) and nginx (``\x22``)."""
-    return _ESCAPE.sub(_unescape_one, request)
+    return _ESCAPE.sub(_unescape_one, request) if b"\\" in request else request
 
 
 def _unescape_one(match: re.Match[bytes]) -> bytes:

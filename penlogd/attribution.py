@@ -13,7 +13,6 @@ Nothing here reads a clock or a socket: times are passed in, in seconds since 19
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from sortedcontainers import SortedList
@@ -21,20 +20,13 @@ from sortedcontainers import SortedList
 from penlog.records import DATAGRAM_REQUEST_MINIMUM
 
 _Entry = tuple[float, bytes]  # when, client
+_Entries = Any  # list[_Entry] | SortedList[_Entry], by time
 
 LONG = 1000
 """A list of as many entries becomes a SortedList: faster from here on, much slower for a few."""
 
 CEILING = 500_000
 """Records kept at most, however young they are."""
-
-
-@dataclass(slots=True)
-class _Sightings:
-    """The records of one server and request."""
-
-    unused: Any  # list[_Entry] | SortedList[_Entry], by time
-    newest: _Entry
 
 
 class Attribution:
@@ -52,21 +44,22 @@ class Attribution:
         self._bounded = capacity is not None
         self._spared = spared
         self._window = window
-        self._index: dict[bytes, _Sightings] = {}
+        self._unused: dict[bytes, _Entries] = {}
+        self._newest: dict[bytes, _Entry] = {}
         self._by_age: deque[tuple[_Entry, bytes]] = deque()
 
     def __len__(self) -> int:
-        return len(self._by_age)
+        return len(self._by_age) if self._bounded else sum(map(len, self._unused.values()))
 
     def add(self, server: bytes, request: bytes, client: bytes, when: float) -> None:
-        """Remember that the client sent the request to the server."""
-        key = _key(server, request)
+        """Remember that the client sent the request to the server; records come in time order."""
+        key = server + b" " + request[:DATAGRAM_REQUEST_MINIMUM]
         entry = (when, client)
-        sightings = self._index.get(key)
-        if sightings is None:
-            self._index[key] = _Sightings([entry], entry)
+        if key in self._unused:
+            self._insert(key, entry)
         else:
-            _insert(sightings, entry)
+            self._unused[key] = [entry]
+        self._newest[key] = entry
         if self._bounded:
             self._by_age.append((entry, key))
             if len(self._by_age) > self._capacity:
@@ -81,21 +74,37 @@ class Attribution:
             began: The earliest time at which the request may have begun.
             latest: The latest such time.
         """
-        sightings = self._index.get(_key(server, request))
-        if sightings is None or not sightings.unused:
+        key = server + b" " + request[:DATAGRAM_REQUEST_MINIMUM]
+        unused = self._unused.get(key)
+        if unused is None:
             return None
-        unused = sightings.unused
-        place = _nearest(unused, began, latest)
-        when, client = unused[place]
+        place = 0 if len(unused) == 1 else _nearest(unused, began, latest)
+        entry: _Entry = unused[place]
+        when, client = entry
         if not began - self._window <= when <= latest + self._window:
             return None
-        del unused[place]
-        return client  # type: ignore[no-any-return]
+        self._remove(key, unused, place)
+        return client
 
     def newest(self, server: bytes, request: bytes) -> bytes | None:
         """Return the client of the newest record, which may have been used before."""
-        sightings = self._index.get(_key(server, request))
-        return None if sightings is None else sightings.newest[1]
+        entry = self._newest.get(server + b" " + request[:DATAGRAM_REQUEST_MINIMUM])
+        return None if entry is None else entry[1]
+
+    def _insert(self, key: bytes, entry: _Entry) -> None:
+        unused = self._unused[key]
+        if type(unused) is not list:
+            unused.add(entry)
+        elif len(unused) < LONG:
+            insort(unused, entry)
+        else:
+            self._unused[key] = SortedList([*unused, entry])
+
+    def _remove(self, key: bytes, unused: _Entries, place: int) -> None:
+        if len(unused) == 1:
+            del self._unused[key]
+        else:
+            del unused[place]
 
     def _forget_old(self, now: float) -> None:
         by_age = self._by_age
@@ -107,51 +116,24 @@ class Attribution:
             self._forget(entry, key)
 
     def _forget(self, entry: _Entry, key: bytes) -> None:
-        sightings = self._index.get(key)
-        if sightings is None:
+        if self._newest.get(key) is entry:
+            del self._newest[key]
+        unused = self._unused.get(key)
+        if unused is None:
             return
-        if sightings.newest is entry:
-            del self._index[key]
-            return
-        unused = sightings.unused
-        place = _left(unused, entry)
+        place = bisect_left(unused, entry) if type(unused) is list else unused.bisect_left(entry)
         if place < len(unused) and unused[place] is entry:
-            del unused[place]
+            self._remove(key, unused, place)
 
 
-def _key(server: bytes, request: bytes) -> bytes:
-    return server + b" " + request[:DATAGRAM_REQUEST_MINIMUM]
-
-
-def _insert(sightings: _Sightings, entry: _Entry) -> None:
-    unused = sightings.unused
-    if type(unused) is not list:
-        unused.add(entry)
-    elif len(unused) < LONG:
-        insort(unused, entry)
-    else:
-        sightings.unused = SortedList(unused)
-        sightings.unused.add(entry)
-    if entry >= sightings.newest:
-        sightings.newest = entry
-
-
-def _nearest(unused: Any, began: float, latest: float) -> int:
-    after = _right(unused, (latest, b"\xff"))
+def _nearest(unused: _Entries, began: float, latest: float) -> int:
+    """Return the place of the last entry not after latest, or the next, if that is nearer."""
+    edge = (latest, b"\xff")  # sorts after every entry of that time
+    after = bisect_right(unused, edge) if type(unused) is list else unused.bisect_right(edge)
     if after == 0:
         return 0
-    before = after - 1
+    before: int = after - 1
     if after == len(unused):
         return before
-    gap_before = began - unused[before][0]
-    if gap_before <= 0 or gap_before <= unused[after][0] - latest:
-        return before
-    return after
-
-
-def _left(unused: Any, entry: _Entry) -> int:
-    return bisect_left(unused, entry) if type(unused) is list else unused.bisect_left(entry)
-
-
-def _right(unused: Any, entry: _Entry) -> int:
-    return bisect_right(unused, entry) if type(unused) is list else unused.bisect_right(entry)
+    gap = began - unused[before][0]
+    return before if gap <= unused[after][0] - latest else int(after)

@@ -1,5 +1,6 @@
 """The command line of penlogd: options in, a running collector out."""
 
+import gc
 import os
 import sys
 from dataclasses import dataclass
@@ -136,6 +137,8 @@ def _run(options: Options) -> None:
         become_daemon(null)
     if pidfile is not None:
         pidfile.write()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)  # lines and records are many and make no cycles
     try:
         Collector(receiver, _consolidator(options), sink, messages).run()
     finally:

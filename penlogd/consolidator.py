@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from penlog.records import RecordError, parse_datagram
+from penlog.records import RecordError, split_datagram
 from penlogd.accesslog import AccessLine, LineFormat, unreadable
 from penlogd.attribution import Attribution
 from penlogd.ordering import ReorderBuffer
@@ -95,13 +95,12 @@ class Consolidator:
 
     def _take_record(self, data: bytes, now: float) -> None:
         try:
-            record = parse_datagram(data)
+            client, server, request = split_datagram(data)
         except RecordError:
             self.statistics.bad_records += 1
             return
         self.statistics.records += 1
-        server = self._address(record.server)
-        self._attribution.add(server, record.request, record.client, now)
+        self._attribution.add(self._address(server), request, client, now)
 
     def _take_line(self, text: bytes, sender: bytes, now: float) -> None:
         line = self._format.read(text, sender)
