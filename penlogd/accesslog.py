@@ -63,6 +63,13 @@ class AccessLine:
         """Return the text with another client."""
         return self.text[: self.client_start] + client + self.text[self.client_end :]
 
+    def span(self, came: float) -> tuple[float, float]:
+        """Return between which times the request began, if the line came in at that time."""
+        if self.stamp is None:
+            return came, came
+        latest = min(self.stamp + self.precision, came)
+        return self.stamp, max(self.stamp, latest)
+
 
 class LineFormat(Protocol):
     """How one kind of access log is read."""

@@ -37,13 +37,23 @@ class Attribution:
         spared: Records younger than this many seconds stay beyond the capacity (up to `CEILING`):
             their lines may still be on the way.
         window: A record further than this many seconds from the line is not its own.
+        oldest_first: Of the equally near take the oldest: for times in whole seconds, where the
+            time at which a line came in is not known.
     """
 
-    def __init__(self, capacity: int | None, *, spared: float = 0.0, window: float = 60.0) -> None:
+    def __init__(
+        self,
+        capacity: int | None,
+        *,
+        spared: float = 0.0,
+        window: float = 60.0,
+        oldest_first: bool = False,
+    ) -> None:
         self._capacity = CEILING if capacity is None else capacity
         self._bounded = capacity is not None
         self._spared = spared
         self._window = window
+        self._choose = _nearest_oldest if oldest_first else _nearest_newest
         self._unused: dict[bytes, _Entries] = {}
         self._newest: dict[bytes, _Entry] = {}
         self._by_age: deque[tuple[_Entry, bytes]] = deque()
@@ -78,7 +88,7 @@ class Attribution:
         unused = self._unused.get(key)
         if unused is None:
             return None
-        place = 0 if len(unused) == 1 else _nearest(unused, began, latest)
+        place = 0 if len(unused) == 1 else self._choose(unused, began, latest)
         entry: _Entry = unused[place]
         when, client = entry
         if not began - self._window <= when <= latest + self._window:
@@ -126,14 +136,26 @@ class Attribution:
             self._remove(key, unused, place)
 
 
-def _nearest(unused: _Entries, began: float, latest: float) -> int:
+def _nearest_newest(unused: _Entries, began: float, latest: float) -> int:
     """Return the place of the last entry not after latest, or the next, if that is nearer."""
     edge = (latest, b"\xff")  # sorts after every entry of that time
     after = bisect_right(unused, edge) if type(unused) is list else unused.bisect_right(edge)
+    return _nearer(unused, after, began, latest)
+
+
+def _nearest_oldest(unused: _Entries, began: float, latest: float) -> int:
+    """Return the place of the first entry not before began, or the previous, if that is nearer."""
+    edge = (began, b"")  # sorts before every entry of that time
+    after = bisect_left(unused, edge) if type(unused) is list else unused.bisect_left(edge)
+    if after < len(unused) and unused[after][0] <= latest:
+        return int(after)
+    return _nearer(unused, after, began, latest)
+
+
+def _nearer(unused: _Entries, after: int, began: float, latest: float) -> int:
+    """Return after or the place before it, whichever is nearer to the span."""
     if after == 0:
         return 0
-    before: int = after - 1
-    if after == len(unused):
-        return before
-    gap = began - unused[before][0]
-    return before if gap <= unused[after][0] - latest else int(after)
+    if after == len(unused) or began - unused[after - 1][0] <= unused[after][0] - latest:
+        return after - 1
+    return after

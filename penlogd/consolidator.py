@@ -127,11 +127,7 @@ class Consolidator:
 
     def _client(self, line: AccessLine, request: bytes, came: float) -> bytes | None:
         """Return who sent the request, by the best rule that knows."""
-        if line.stamp is None:
-            began = latest = came
-        else:
-            began = line.stamp
-            latest = max(began, min(began + line.precision, came))
+        began, latest = line.span(came)
         client = self._attribution.nearest(line.server, request, began, latest)
         if client is not None:
             self.statistics.joined += 1
