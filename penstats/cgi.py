@@ -36,8 +36,12 @@ _FAILURE_PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{reason}</title>
-<style>body {{ font: 1rem/1.5 sans-serif; margin: 2rem auto; max-width: 40rem; padding: 0 1rem;
-overflow-wrap: anywhere }}</style>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 40rem;
+padding: 0 1rem; overflow-wrap: anywhere }}
+h1 {{ font-size: 1.5rem }}
+</style>
 </head>
 <body>
 <h1>No status page: {reason}</h1>

@@ -79,7 +79,7 @@ def _check(reply: bytes, control: Control) -> bytes:
         raise NoPageError(503, f"pen at {control} closed the connection without an answer", advice)
     if not is_whole(reply):
         first = ascii(reply[:200].split(b"\n")[0].decode("utf-8", "replace"))
-        advice = "Is this pen's control port, and not the port that pen balances?"
+        advice = "Is this pen's control port? The C pen, moreover, makes no page without -w FILE."
         raise NoPageError(
             502, f"{control} did not answer with a status page but with {first}", advice
         )

@@ -67,7 +67,7 @@ def main(listen: str, folder: Path, servers: tuple[str, ...]) -> None:
     except (ProcessError, StoryError) as error:
         click.echo(f"\nmake run: {error}", err=True)
         sys.exit(1)
-    click.echo("All that was started has ended.")
+    click.echo("\nAll that was started has ended.")
 
 
 def demonstrate(farm: Farm) -> None:

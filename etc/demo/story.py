@@ -44,7 +44,7 @@ def tell(farm: Farm, status_url: str) -> None:
     later = _failover(farm, www1, www2)
     later += _recovery(farm, www1)
     _show_log(farm, visits + later, "6. The log since then", shown_from=len(visits))
-    _heading("7. The status page")
+    _heading("7. The status page, by penstats")
     _show_status_page(status_url)
 
 
@@ -57,7 +57,7 @@ def stay(farm: Farm) -> None:
             farm.processes.check()
             time.sleep(0.5)
     except KeyboardInterrupt:
-        click.echo()
+        return
 
 
 def introduce_own(farm: Farm, status_url: str) -> None:
@@ -69,11 +69,13 @@ def introduce_own(farm: Farm, status_url: str) -> None:
 
 def _introduce(farm: Farm) -> None:
     click.echo("The pen suite's main job, on this machine alone\n")
-    click.echo(f"  pen      http://{_in_url(farm.address):<18}  what the clients know")
+    rows = [("pen", f"http://{_in_url(farm.address)}", "the address that clients know")]
     for server in farm.web_servers:
-        address = _in_url((server.host, server.port))
-        click.echo(f"  {server.name}     http://{address:<18}  a web server, logs through penlog")
-    click.echo(f"  penlogd  udp 127.0.0.1:{farm.log_port:<10}  makes their logs one log")
+        address = f"http://{_in_url((server.host, server.port))}"
+        rows.append((server.name, address, "a web server, logs through penlog"))
+    rows.append(("penlogd", f"udp 127.0.0.1:{farm.log_port}", "makes their logs one log"))
+    for name, address, role in rows:
+        click.echo(f"  {name:<9}{address:<26}{role}")
 
 
 def _first_round(farm: Farm) -> list[Visit]:
