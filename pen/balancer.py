@@ -6,6 +6,7 @@ One turn of the loop is `net.reactor`'s. Signals, control commands and config fi
 change `state` inside `changing`, whose end makes the world agree with the settings.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import cast
 
 from pen import daemon
 from pen.control.channel import ControlPort
@@ -21,6 +23,7 @@ from pen.control.configfile import read_config
 from pen.core.address import Endpoint, parse_listen, parse_server, resolve
 from pen.core.errors import AddressError, CommandError, PenError, ResolveError, UsageError
 from pen.core.servers import ABUSE_SLOT, EMERGENCY_SLOT, Server
+from pen.core.session import Sessions
 from pen.core.settings import Settings
 from pen.core.state import State
 from pen.logs import RequestLog, open_log
@@ -136,7 +139,7 @@ class Balancer:
         user = daemon.find_user(options.user) if options.user is not None else None
         self._reserve_descriptors()
         self.reactor = Reactor(make_poller(settings.poller))
-        self.relays = Relays(self.reactor, self.state.sessions, settings)
+        self.relays = Relays(self.reactor, cast(Sessions[Relay], self.state.sessions), settings)
         self._pid_file = daemon.PidFile(options.pid_file) if options.pid_file else None
         self._open_control(user)
         self._apply()
@@ -180,6 +183,7 @@ class Balancer:
     def run(self) -> None:
         """Serve until told to stop, then close everything."""
         self.running = True
+        _calm_collector()
         if self._control is not None:
             self._control.start()
         try:
@@ -308,13 +312,12 @@ class Balancer:
         turn_ends = self.reactor
 
         def observe(relay: Relay, piece: memoryview) -> None:
-            session = relay.session
             if log.flush not in turn_ends.at_turn_end:
                 turn_ends.at_turn_end.append(log.flush)
             log.record(
-                session.address or "unix",
+                relay.address or "unix",
                 int(time.time()),
-                session.server.address,
+                relay.server.address,
                 bytes(piece[:REQUEST_MAX]),
             )
 
@@ -349,9 +352,9 @@ class Balancer:
 
     def close_connection(self, number: int) -> None:
         """Close a session if it is there."""
-        session = self.state.sessions.get(number)
-        if session is not None:
-            session.relay.close("by command")
+        relay = self.relays.sessions.get(number)
+        if relay is not None:
+            relay.close("by command")
 
     def read_config(self, path: str) -> None:
         """Run the commands of a file, all or none."""
@@ -367,6 +370,17 @@ def _usage_errors() -> Iterator[None]:
         raise
     except AddressError as error:
         raise UsageError(str(error)) from None
+
+
+def _calm_collector() -> None:
+    """Let the garbage collector look rarely, and never at what stays.
+
+    Relays leave no circles, so what it could find is little; left at its default it
+    took a tenth of the time of a short connection.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 REQUEST_MAX = 1024

@@ -121,6 +121,8 @@ class AccessLists:
     """The ten lists."""
 
     lists: list[AccessList] = field(default_factory=lambda: [AccessList() for _ in range(LISTS)])
+    in_use: bool = False
+    """Whether any list has had an entry; while none has, nobody need ask `permits`."""
 
     def __getitem__(self, number: int) -> AccessList:
         return self.lists[number]
@@ -129,6 +131,11 @@ class AccessLists:
         """Whether list `number` lets this client's address pass; mapped IPv4 counts as IPv4."""
         chosen = self.lists[number]
         return not chosen.entries or chosen.permits(unmapped(address))
+
+    def append(self, number: int, entry: Entry) -> None:
+        """Add a rule to list `number`."""
+        self.lists[number].append(entry)
+        self.in_use = True
 
     def clear(self, number: int) -> None:
         """Empty a list, which then permits everyone."""

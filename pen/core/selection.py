@@ -80,7 +80,7 @@ class Selector:
         count = len(slots)
         for step in range(count):
             server = slots[(self.turn + step) % count]
-            if server.available(now):
+            if server.in_use and server.banned_until <= now:  # `available`, without the call
                 self.turn = server.slot + 1
                 return server
         return None

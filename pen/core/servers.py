@@ -38,6 +38,11 @@ class Server:
     banned_by_hand: bool = False
     failed_at: int = 0
     """Epoch second of the failure that counts; 0: a success came after it."""
+    in_use: bool = False
+    """Whether the slot names a server at all; kept by `move`."""
+
+    def __post_init__(self) -> None:
+        self.move(self.name, self.endpoint)
 
     @property
     def address(self) -> str:
@@ -49,14 +54,10 @@ class Server:
         """Its port."""
         return self.endpoint.port
 
-    @property
-    def in_use(self) -> bool:
-        """Whether the slot names a server at all."""
-        return self.endpoint.port != 0 and self.endpoint.host != UNSET
-
     def move(self, name: str, endpoint: Endpoint) -> None:
         """Give it another address; open connections stay where they are."""
         self.name, self.endpoint = name, endpoint
+        self.in_use = endpoint.port != 0 and endpoint.host != UNSET
 
     def with_port(self, port: int) -> Endpoint:
         """Its address with another port."""
@@ -68,7 +69,7 @@ class Server:
 
     def available(self, now: float) -> bool:
         """In use and not blacklisted."""
-        return self.banned_until <= now and self.in_use
+        return self.in_use and self.banned_until <= now
 
     def has_room(self, known: bool) -> bool:
         """Whether the limits admit one more, for a client that was here last (`known`) or not."""

@@ -19,8 +19,9 @@ monotonic seconds, `epoch` is the wall clock's.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Final, Generic, TypeVar
 
+from pen.core.acl import AccessLists
 from pen.core.clients import Client, ClientTable
 from pen.core.selection import Selector
 from pen.core.servers import Server, ServerTable
@@ -42,8 +43,27 @@ FOLLOWS = {
 }
 
 
+# Bound once: looking a member up in its enum goes through the slow path of its metaclass.
+CLOSED: Final = State.CLOSED
+CONNECTING: Final = State.CONNECTING
+OPEN: Final = State.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What statistics show of a session's sockets; bytes since it began."""
+
+    up: int = 0
+    down: int = 0
+    pending_up: int = 0
+    """Bytes read from the client that the server has not taken yet."""
+    pending_down: int = 0
+    client_fd: int = -1
+    server_fd: int = -1
+
+
 class Session:
-    """One client's connection. A plain class with slots: one is made per connection."""
+    """One client's connection; what moves its bytes is a kind of it (`net.relay.Relay`)."""
 
     __slots__ = (
         "address",
@@ -52,61 +72,57 @@ class Session:
         "number",
         "opened",
         "port",
-        "relay",
         "server",
         "state",
-        "tried_at",
     )
 
-    def __init__(
-        self,
-        number: int,
-        client: Client | None,
-        address: str,
-        port: int,
-        now: float,
-        server: Server,
-        initial: Server,
-    ) -> None:
-        self.number = number
-        """Free numbers are reused; `connection N` and `close N` mean this."""
-        self.client = client
-        """None for a client on a Unix socket, which has no address to remember."""
+    number: int
+    """Free numbers are reused; `connection N` and `close N` mean this."""
+    client: Client | None
+    """None for one who is not remembered: on a Unix socket, or denied."""
+    server: Server
+    """The server being tried, or used."""
+    initial: Server
+    """The server that selection named first; failover ends when it is back there."""
+    opened: float
+    """When the client connected; monotonic seconds."""
+
+    def __init__(self, address: str, port: int) -> None:
         self.address = address
+        """The client's, numeric; "" for a client on a Unix socket."""
         self.port = port
-        self.opened = now
-        self.tried_at = now
-        """When the server now being tried was asked."""
-        self.state = State.CONNECTING
-        self.server = server
-        """The server being tried, or used."""
-        self.initial = initial
-        """The server that selection named first; failover ends when it is back there."""
-        self.relay: Any = None
-        """Whoever moves its bytes."""
+        self.state = CLOSED
+
+    def traffic(self) -> Traffic:
+        """Look at the sockets; a session that has none has had no traffic."""
+        return Traffic()
+
+
+S = TypeVar("S", bound=Session)
 
 
 @dataclass(slots=True)
-class Sessions:
+class Sessions(Generic[S]):
     """Every session there is, and the decisions about them."""
 
     settings: Settings
     servers: ServerTable
     clients: ClientTable
     selector: Selector
+    acls: AccessLists
     pending: int = 0
     """Sessions that are CONNECTING."""
-    _open: dict[int, Session] = field(default_factory=dict)
+    _open: dict[int, S] = field(default_factory=dict)
     _free: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __iter__(self) -> Iterator[Session]:
+    def __iter__(self) -> Iterator[S]:
         """The sessions, in order of their numbers."""
         return iter([self._open[number] for number in sorted(self._open)])
 
-    def get(self, number: int) -> Session | None:
+    def get(self, number: int) -> S | None:
         """The session with this number."""
         return self._open.get(number)
 
@@ -116,41 +132,31 @@ class Sessions:
         settings = self.settings
         return len(self._open) >= settings.conn_max or self.pending >= settings.pending_max
 
-    def begin(self, address: str, port: int, now: float) -> Session | None:
-        """A client connected; None: close it, for nobody takes it.
-
-        Args:
-            address: the client's, numeric; "" for a client on a Unix socket.
-            port: the client's port.
-            now: monotonic seconds.
-        """
-        selector, settings = self.selector, self.settings
-        if not selector.welcomes(address):
-            return self._start(self.servers.abuse, None, None, address, port, now)
-        client = self.clients.visit(address, now, settings.tracking) if address else None
-        initial = selector.first(client, address, port, now)
-        server = self._admitting(initial, initial, client, address, now)
-        if server is None and not settings.stubborn:
-            server = self.servers.emergency or self._last_resort(client, address, now)
-        return self._start(server, initial, client, address, port, now)
-
-    def _start(
-        self,
-        server: Server | None,
-        initial: Server | None,
-        client: Client | None,
-        address: str,
-        port: int,
-        now: float,
-    ) -> Session | None:
+    def begin(self, session: S, now: float) -> bool:
+        """A client connected: find it a server; False: close it, for nobody takes it."""
+        selector, address = self.selector, session.address
+        client = initial = None
+        if self.acls.in_use and not selector.welcomes(address):
+            server = self.servers.abuse
+        else:
+            if address:
+                client = self.clients.visit(address, now, self.settings.tracking)
+            initial = selector.first(client, address, session.port, now)
+            server = self._admitting(initial, initial, client, address, now)
+            if server is None and not self.settings.stubborn:
+                server = self.servers.emergency or self._last_resort(client, address, now)
         if server is None:
-            return None
-        number = self._free.pop() if self._free else len(self._open)
-        session = Session(number, client, address, port, now, server, initial or server)
+            return False
+        session.number = number = self._free.pop() if self._free else len(self._open)
+        session.client = client
+        session.server = server
+        session.initial = initial or server
+        session.opened = now
+        session.state = CONNECTING
         self._open[number] = session
         server.connections += 1
         self.pending += 1
-        return session
+        return True
 
     def _admitting(
         self,
@@ -171,14 +177,15 @@ class Sessions:
 
     def _admits(self, server: Server, client: Client | None, address: str) -> bool:
         """Whether the server's limits and its access list let this client in."""
-        known = client is not None and client.server == server.slot
-        return server.has_room(known) and self.selector.acls.permits(server.acl, address)
+        if server.max and not server.has_room(client is not None and client.server == server.slot):
+            return False
+        return not self.acls.in_use or self.acls.permits(server.acl, address)
 
     def _last_resort(self, client: Client | None, address: str, now: float) -> Server | None:
         server = self.selector.last_resort(now)
         return server if server and self._admits(server, client, address) else None
 
-    def failed(self, session: Session, now: float, epoch: int) -> Server | None:
+    def failed(self, session: S, now: float, epoch: int) -> Server | None:
         """The server being tried refused or did not answer: the next one, or None."""
         tried = session.server
         tried.fail(self.settings.blacklist, now, epoch)
@@ -188,24 +195,23 @@ class Sessions:
             tried.connections -= 1
             server.connections += 1
             session.server = server
-            session.tried_at = now
         return server
 
     def accepted(self, session: Session) -> None:
         """A server took the session."""
-        session.state = State.OPEN
+        session.state = OPEN
         self.pending -= 1
-        server = session.server
+        server, client = session.server, session.client
         if server.failed_at:
             server.succeed()
-        if session.client is not None and server.slot >= 0:
-            session.client.server = server.slot
+        if client is not None and server.slot >= 0:
+            client.server = server.slot
 
-    def end(self, session: Session, up: int, down: int) -> None:
+    def end(self, session: S, up: int, down: int) -> None:
         """The session is over; `up` and `down` are the bytes it moved each way."""
-        if session.state is State.CONNECTING:
+        if session.state is CONNECTING:
             self.pending -= 1
-        session.state = State.CLOSED
+        session.state = CLOSED
         server, client = session.server, session.client
         server.connections -= 1
         server.sx += up
@@ -219,7 +225,7 @@ class Sessions:
     def check(self) -> None:
         """Assert the invariants (for tests)."""
         sessions = list(self)
-        assert self.pending == sum(s.state is State.CONNECTING for s in sessions)
+        assert self.pending == sum(s.state is CONNECTING for s in sessions)
         assert not set(self._free) & set(self._open)
         assert sorted([*self._free, *self._open]) == list(range(len(self._free) + len(self._open)))
         counts: dict[int, int] = {}

@@ -15,7 +15,7 @@ from pen.core.acl import AccessList, AccessLists
 from pen.core.clients import ClientTable
 from pen.core.selection import Selector
 from pen.core.servers import Server, ServerTable
-from pen.core.session import Sessions
+from pen.core.session import Session, Sessions
 from pen.core.settings import Settings
 
 _COUNTED = ("connections", "sx", "rx", "failed_at")
@@ -31,12 +31,14 @@ class State:
     servers: ServerTable = field(default_factory=ServerTable)
     clients: ClientTable = field(init=False)
     selector: Selector = field(init=False)
-    sessions: Sessions = field(init=False)
+    sessions: Sessions[Session] = field(init=False)
 
     def __post_init__(self) -> None:
         self.clients = ClientTable(self.settings.clients_max)
         self.selector = Selector(self.settings, self.servers, self.acls)
-        self.sessions = Sessions(self.settings, self.servers, self.clients, self.selector)
+        self.sessions = Sessions(
+            self.settings, self.servers, self.clients, self.selector, self.acls
+        )
 
     @contextmanager
     def attempt(self, *, tables: bool) -> Iterator[None]:

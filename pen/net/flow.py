@@ -3,7 +3,7 @@
 This is the hot path. What keeps it bare, measured: one shared buffer instead of an
 allocation a read; reading at once and waiting only when there is nothing; no read
 after a short one, for a short read means the socket is empty unless the event said
-more (`pollers.ENDED`); no callbacks where a method call does.
+more (`pollers.READ_ON`); the loop calls `Flow.pump` itself, with nothing between.
 
 A flow is *held* while its sink takes no more: `held` is then the bytes (perhaps none,
 when they are in the pipe) that must go first, and nothing is read from the source.
@@ -11,17 +11,19 @@ While the server is still being connected the upward flow is held too. So `held 
 None` means: read on.
 """
 
-from socket import MSG_DONTWAIT, SHUT_WR
+import os
+from socket import MSG_DONTWAIT as _MSG_DONTWAIT
+from socket import SHUT_WR, SO_ERROR, SOL_SOCKET
 from typing import TYPE_CHECKING, Final
 
-from pen.net.pollers import ENDED
+from pen.net.pollers import GONE, READ_ON, WRITE
 from pen.net.splice import Pipe
 
 if TYPE_CHECKING:
     from _socket import socket
 
     from pen.net.relay import Relay
-    from pen.net.relays import Observer, Relays
+    from pen.net.relays import Observer
 
 BUFFER_SIZE: Final = 65536
 READS_PER_TURN: Final = 16
@@ -31,13 +33,14 @@ FULL_READS: Final = 2
 SPLICES_PER_TURN: Final = 4
 TRICKLE: Final = 16384
 """A spliced turn that moves less than this would have been cheaper copied."""
+MSG_DONTWAIT: Final = int(_MSG_DONTWAIT)
+UNUSUAL: Final = WRITE | GONE
 
 
 class Flow:
     """Bytes on their way from `source` to `sink`."""
 
     __slots__ = (
-        "bulk",
         "done",
         "ended",
         "full_reads",
@@ -46,28 +49,26 @@ class Flow:
         "observer",
         "pipe",
         "relay",
-        "shared",
         "sink",
         "source",
     )
 
-    def __init__(self, shared: "Relays", relay: "Relay", held: bytes | None) -> None:
-        self.shared = shared
+    source: "socket"
+    sink: "socket"
+
+    def __init__(self, relay: "Relay", held: bytes | None, observer: "Observer | None") -> None:
         self.relay = relay
-        self.source: socket
-        self.sink: socket
         self.held = held
+        self.observer = observer
+        """Sees each piece; while there is one, bytes are copied, not spliced."""
         self.moved = 0
         """Bytes read from the source."""
         self.ended = False
         """The source will send no more."""
         self.done = False
         """All that the source sent is out, and the sink was told so."""
-        self.observer: Observer | None = None
-        """Sees each piece; while there is one, bytes are copied, not spliced."""
         self.full_reads = 0
-        self.bulk = False
-        """Whether bytes are spliced."""
+        """Reads that filled the buffer; from `FULL_READS` on, splice."""
         self.pipe: Pipe | None = None
 
     @property
@@ -80,52 +81,68 @@ class Flow:
         """Bytes read that the sink has not taken yet."""
         return len(self.held or b"") + (self.pipe.level if self.pipe is not None else 0)
 
-    def pump(self, mask: int = ENDED) -> None:  # noqa: C901  a call a step costs too much here
-        """Move what is there. `mask` is the source's events; the default reads to the end."""
+    def pump(self, mask: int = READ_ON) -> None:  # noqa: C901  a call a step costs too much here
+        """Move what is there; `mask` is the events of the source, by default: read to the end."""
+        if mask & UNUSUAL:
+            self._attend(mask)
         if self.held is not None or self.ended:
             return None
-        if self.bulk and self.observer is None:
+        if self.full_reads >= FULL_READS and self.observer is None:
             return self._pump_bulk()
-        shared = self.shared
-        buffer, view = shared.buffer, shared.view
-        recv_into, send = self.source.recv_into, self.sink.send
-        for _ in range(READS_PER_TURN):
+        relay = self.relay
+        shared = relay.shared
+        relay.active = shared.reactor.now
+        reads = READS_PER_TURN
+        while reads:
             try:
-                count = recv_into(buffer, BUFFER_SIZE, MSG_DONTWAIT)
+                count = self.source.recv_into(shared.buffer, BUFFER_SIZE, MSG_DONTWAIT)
             except BlockingIOError:
                 return None
             except OSError as error:
-                return self.relay.broken(error)
+                return relay.broken(error)
             if not count:
                 return self.finish()
             self.moved += count
-            piece = view[:count]
+            piece = shared.view[:count]
             if self.observer is not None:
-                self.observer(self.relay, piece)
+                self.observer(relay, piece)
             try:
-                sent = send(piece, MSG_DONTWAIT)
+                sent = self.sink.send(piece, MSG_DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
                 return self.sink_lost(error)
-            if count == BUFFER_SIZE:
-                self._count_full_read()
             if sent < count:
                 return self._hold(bytes(piece[sent:]))
-            if count < BUFFER_SIZE and not mask & ENDED:
-                return None
-            if self.bulk:
+            if count < BUFFER_SIZE:
+                if not mask & READ_ON:
+                    return None
+            elif self._is_bulk():
                 break
+            reads -= 1
         shared.reactor.again.append(self.pump)
         return None
 
-    def _count_full_read(self) -> None:
+    def _attend(self, mask: int) -> None:
+        """The source's socket takes bytes again (it is the twin's sink), or is in trouble."""
+        relay = self.relay
+        if mask & WRITE:
+            (relay.down if relay.up is self else relay.up).flush()
+        if mask & GONE and self.held is not None and not self.done:
+            # Nothing is read now, so no read would tell.
+            code = self.source.getsockopt(SOL_SOCKET, SO_ERROR)
+            if code:
+                relay.broken(OSError(code, os.strerror(code)))
+
+    def _is_bulk(self) -> bool:
+        """Count a read that filled the buffer; whether it is time to splice."""
         self.full_reads += 1
-        if self.full_reads >= FULL_READS and self.observer is None:
-            self.bulk = True
-            # splice() waits on sockets that block, whatever its flags say.
-            self.source.setblocking(False)
-            self.sink.setblocking(False)
+        if self.full_reads < FULL_READS or self.observer is not None:
+            return False
+        # splice() waits on sockets that block, whatever its flags say.
+        self.source.setblocking(False)
+        self.sink.setblocking(False)
+        return True
 
     def flush(self) -> None:
         """The sink takes bytes again: what was held goes first, then read on."""
@@ -152,9 +169,12 @@ class Flow:
         self.relay.rewatch(self)
 
     def _pump_bulk(self) -> None:
-        pipe = self.pipe = self.shared.pipes.take()
+        relay = self.relay
+        shared = relay.shared
+        relay.active = shared.reactor.now
+        pipe = self.pipe = shared.pipes.take()
         if pipe is None:
-            self._leave_bulk()
+            self.full_reads = 0
             return self.pump()
         before, reading = self.moved, True
         source, sink = self.source.fileno(), self.sink.fileno()
@@ -172,21 +192,17 @@ class Flow:
             if not reading:
                 return self._hold(b"")
             if self.moved - before < TRICKLE:
-                self._leave_bulk()
+                self.full_reads = 0
             return self._release_pipe()
         except OSError as error:
-            return self.relay.broken(error) if reading else self.sink_lost(error)
+            return relay.broken(error) if reading else self.sink_lost(error)
         self._release_pipe()
-        self.shared.reactor.again.append(self.pump)
+        shared.reactor.again.append(self.pump)
         return None
-
-    def _leave_bulk(self) -> None:
-        self.bulk = False
-        self.full_reads = 0
 
     def _release_pipe(self) -> None:
         if self.pipe is not None:
-            self.shared.pipes.give_back(self.pipe)
+            self.relay.shared.pipes.give_back(self.pipe)
             self.pipe = None
 
     def finish(self) -> None:
@@ -194,30 +210,29 @@ class Flow:
         self.ended = True
         self.done = True
         relay = self.relay
-        if self.twin.done or relay.closes_fast(self):
+        if (relay.down if relay.up is self else relay.up).done or relay.closes_fast(self):
             return relay.close("done")
         try:
             self.sink.shutdown(SHUT_WR)
         except OSError as error:
             return relay.broken(error)
-        return relay.rewatch_source(self)
-
-    @property
-    def twin(self) -> "Flow":
-        """The other direction."""
-        relay = self.relay
-        return relay.down if relay.up is self else relay.up
+        if not relay.shared.poller.edge:
+            relay.rewatch_source(self)
+        return None
 
     def sink_lost(self, error: OSError) -> None:
         """The sink takes no more, ever; what it sent before that must still get across."""
+        relay = self.relay
         self.stop()
-        if self.twin.done:
-            return self.relay.broken(error)
-        self.relay.rewatch_source(self)
-        return self.twin.pump()
+        twin = relay.down if relay.up is self else relay.up
+        if twin.done:
+            return relay.broken(error)
+        relay.rewatch_source(self)
+        return twin.pump()
 
     def stop(self) -> None:
         """Nothing is to be read or written from here on."""
         self.ended = self.done = True
         self.held = None
-        self._release_pipe()
+        if self.pipe is not None:
+            self._release_pipe()

@@ -17,6 +17,8 @@ logger = logging.getLogger("pen")
 
 BREATH: Final = 0.1
 """Seconds to wait when the system has no descriptors or memory to accept with."""
+STREAM: Final = int(socket.SOCK_STREAM)
+AF_UNIX: Final = int(socket.AF_UNIX)
 SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -97,6 +99,7 @@ class Listener:
         self._relays = relays
         self._reactor: Reactor = relays.reactor
         self._accept = bound._accept  # type: ignore[attr-defined]
+        self._family = int(endpoint.family)
         self._budget = 1
 
     def start(self) -> None:
@@ -118,7 +121,15 @@ class Listener:
                 return None
             except OSError as error:
                 return self._accept_failed(error)
-            self._begin(fd, peer)
+            # The plain C socket type: it has all that a relay needs, and costs less to make.
+            client = _socket.socket(self._family, STREAM, 0, fd)
+            if self._family == AF_UNIX:
+                relays.begin(client, fd, "", 0)
+            else:
+                address = peer[0]
+                if address.startswith(MAPPED):
+                    address = address[len(MAPPED) :]
+                relays.begin(client, fd, address, peer[1])
         return None
 
     def _allowance(self) -> int:
@@ -130,17 +141,6 @@ class Listener:
         allowance = self._budget
         self._budget = min(2 * allowance, self._relays.settings.multi_accept)
         return allowance
-
-    def _begin(self, fd: int, peer: object) -> None:
-        # The plain C socket type: it has all that a relay needs, and costs less to make.
-        client = _socket.socket(self.endpoint.family, socket.SOCK_STREAM, 0, fd)
-        if isinstance(peer, tuple):
-            address: str = peer[0]
-            if address.startswith(MAPPED):
-                address = address[len(MAPPED) :]
-            self._relays.begin(client, address, peer[1])
-        else:
-            self._relays.begin(client, "", 0)
 
     def _accept_failed(self, error: OSError) -> None:
         """The client left before it was accepted, or there are no descriptors left."""

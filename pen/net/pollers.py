@@ -18,8 +18,8 @@ READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
 URGENT: Final = select.EPOLLPRI
 GONE: Final = select.EPOLLERR | select.EPOLLHUP
-ENDED: Final = select.EPOLLRDHUP | GONE | URGENT
-"""With any of these a short read does not mean that there is no more: read on to EAGAIN.
+READ_ON: Final = select.EPOLLRDHUP | GONE | URGENT
+"""With any of these a short read does not mean that there is no more: read to EAGAIN.
 
 Data and FIN in one event are not signalled again, and urgent data stops a read early.
 """

@@ -6,230 +6,195 @@ accepted, its two flows (`net.flow`) move the bytes.
 """
 
 import errno
-import logging
 import os
 import time
 from _socket import socket
-from socket import MSG_DONTWAIT, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
+from socket import SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
 from typing import TYPE_CHECKING, Final
 
 from pen.core.servers import Server
-from pen.core.session import Session, State
+from pen.core.session import CLOSED, Session, Traffic
 from pen.core.settings import FastClose
-from pen.net.flow import Flow
-from pen.net.pollers import GONE, WRITE
+from pen.net.flow import MSG_DONTWAIT, Flow
+from pen.net.pollers import GONE
 
 if TYPE_CHECKING:
     from pen.net.relays import Relays
 
-logger = logging.getLogger("pen")
-
-STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+OFF: Final = FastClose.OFF
+STREAM: Final = int(SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 FIRST_READ: Final = 16384
 """Bytes of a client that are read before its server has accepted, at most."""
 
 
-class Relay:
-    """One client's connection and the server's."""
+class Relay(Session):
+    """A session and its sockets."""
 
     __slots__ = (
         "active",
-        "client",
         "client_fd",
+        "client_socket",
         "down",
-        "server",
         "server_fd",
-        "session",
+        "server_socket",
         "shared",
         "up",
     )
 
-    def __init__(self, shared: "Relays", session: Session, client: socket) -> None:
-        self.shared = shared
-        self.session = session
-        self.client = client
-        self.client_fd = client.fileno()
-        self.server: socket | None = None
-        self.server_fd = -1
-        self.active = shared.reactor.now
-        """When something last happened here; monotonic seconds."""
-        self.up = Flow(shared, self, b"")
-        self.down = Flow(shared, self, None)
-        self.up.source = self.down.sink = client
+    server_socket: socket
 
-    def connect(self) -> None:
-        """Ask the session's server, and those after it while they refuse at once."""
-        server: Server | None = self.session.server
-        while server is not None:
-            error = self._ask(server)
-            if error is None:
-                return
-            server = self._next_server(error)
-        self.close("no server")
+    def __init__(
+        self, shared: "Relays", client_socket: socket, client_fd: int, address: str, port: int
+    ) -> None:
+        self.shared = shared
+        self.client_socket = client_socket
+        self.client_fd = client_fd
+        self.address = address
+        self.port = port
+        self.state = CLOSED
+        self.server_fd = -1
+        """-1: no socket to a server is open."""
+        self.active = 0.0
+        """When something last happened here; monotonic seconds."""
+        self.up = Flow(self, b"", shared.observe)
+        self.down = Flow(self, None, None)
+        self.up.source = self.down.sink = client_socket
+
+    # Connecting.
+
+    def start(self) -> None:
+        """Ask the server that was chosen, and read what the client has sent meanwhile."""
+        error = self._ask(self.server)
+        self._read_first()
+        shared = self.shared
+        if error is None:
+            error = self._send_first()
+        shared.reactor.handlers[self.client_fd] = self.up.pump
+        shared.poller.watch(self.client_fd, read=False)
+        if error is None:
+            # The client is watched only from now on, so it will tell of what else it sent.
+            self._accepted(read_on=self.up.moved == FIRST_READ, watched=False)
+        else:
+            self._not_accepted(error)
 
     def _ask(self, server: Server) -> OSError | None:
         """Begin to connect; the error if that fails at once."""
-        shared = self.shared
-        try:
-            self._open_upstream(server)
-        except OSError as failure:
-            return failure
-        first_time = self.client_fd not in shared.reactor.handlers
-        if first_time:
-            self._read_first()
-        error = self._send_first()
-        if error is not None and not isinstance(error, BlockingIOError):
-            return error
-        if first_time:
-            shared.reactor.handlers[self.client_fd] = self.on_client
-            shared.poller.watch(self.client_fd, read=self.up.wants_read)
-        if error is None:
-            shared.reactor.handlers[self.server_fd] = self.on_server
-            shared.poller.watch(self.server_fd)
-            # A client that is watched only from now on will tell of what else it sent.
-            self._accepted(read_on=not first_time or self.up.moved == FIRST_READ)
-        else:
-            shared.reactor.handlers[self.server_fd] = self.on_connecting
-            shared.poller.watch(self.server_fd, read=False, write=True)
-            shared.await_connect(self.session)
-        return None
-
-    def _open_upstream(self, server: Server) -> None:
         endpoint = server.endpoint
-        upstream = self.server = socket(endpoint.family, STREAM, 0)
-        self.server_fd = upstream.fileno()
-        self.up.sink = self.down.source = upstream
-        if self.shared.tunes_sockets:
-            self.shared.tune(upstream)
-        code = upstream.connect_ex(endpoint.sockaddr)
+        try:
+            upstream = self.server_socket = socket(endpoint.family, STREAM, 0)
+            self.server_fd = upstream.fileno()
+            self.up.sink = self.down.source = upstream
+            if self.shared.tunes_sockets:
+                self.shared.tune(upstream)
+            code = upstream.connect_ex(endpoint.sockaddr)
+        except OSError as error:
+            return error
         if code and code != errno.EINPROGRESS:
-            raise OSError(code, os.strerror(code))
+            return OSError(code, os.strerror(code))
+        return None
 
     def _read_first(self) -> None:
         """What the client has sent by now: often its request, and one wake-up is saved."""
         up = self.up
         try:
-            piece = self.client.recv(FIRST_READ, MSG_DONTWAIT)
+            up.held = piece = self.client_socket.recv(FIRST_READ, MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
             piece = b""
-        if not piece:
-            up.ended = True
-            return
-        up.held = piece
         up.moved = len(piece)
+        up.ended = not piece
 
     def _send_first(self) -> OSError | None:
         """Send what is held, which also tells whether the server has accepted.
 
         None: it has. BlockingIOError: not yet. (Sending nothing asks just that.)
         """
-        up, upstream = self.up, self.server
-        assert upstream is not None
-        assert up.held is not None
+        up = self.up
+        held = up.held or b""
         try:
-            sent = upstream.send(up.held)
+            sent = self.server_socket.send(held)
         except OSError as error:
             return error
-        if up.held and up.observer is not None:
-            up.observer(self, memoryview(up.held))
-        up.held = up.held[sent:] or None
+        if held and up.observer is not None:
+            up.observer(self, memoryview(held))
+        up.held = held[sent:] if sent < len(held) else None
         return None
 
-    def _accepted(self, *, read_on: bool) -> None:
+    def _not_accepted(self, error: OSError) -> None:
+        """The server has not accepted yet, or will not."""
+        while not isinstance(error, BlockingIOError):
+            server = self._next_server(error)
+            if server is None:
+                return self.close("no server")
+            failure = self._ask(server) or self._send_first()
+            if failure is None:
+                return self._accepted(read_on=True, watched=False)
+            error = failure
+        shared = self.shared
+        shared.reactor.handlers[self.server_fd] = self.on_connecting
+        shared.poller.watch(self.server_fd, read=False, write=True)
+        return shared.await_connect(self)
+
+    def on_connecting(self, mask: int) -> None:
+        """News of a server that is being asked."""
+        error = self._connect_error() if mask & GONE else self._send_first()
+        if error is None:
+            self._accepted(read_on=True, watched=True)
+        elif not isinstance(error, BlockingIOError):
+            self.fail_over(error)
+
+    def _connect_error(self) -> OSError:
+        code = self.server_socket.getsockopt(SOL_SOCKET, SO_ERROR) or errno.ECONNREFUSED
+        return OSError(code, os.strerror(code))
+
+    def fail_over(self, error: OSError) -> None:
+        """The server being asked will not do: ask the next one, or close the client."""
+        self._not_accepted(error)
+
+    def _next_server(self, error: OSError) -> Server | None:
+        shared = self.shared
+        self._close_upstream()
+        tried = self.server
+        server = shared.sessions.failed(self, shared.reactor.now, int(time.time()))
+        if shared.settings.debug:
+            shared.tell_failed(self, tried, server, error)
+        return server
+
+    def _accepted(self, *, read_on: bool, watched: bool) -> None:
         """The server is there: from now on the flows do the work.
 
-        `read_on`: the client may have sent more, and its event came while it was held.
+        Args:
+            read_on: the client may have sent more, and its event came while it was held.
+            watched: the server's socket is watched already.
         """
-        up = self.up
-        self.shared.accepted(self.session)
-        if up.held is not None or not self.shared.poller.edge:
-            self.rewatch(up)
+        shared, up, fd = self.shared, self.up, self.server_fd
+        poller = shared.poller
+        shared.reactor.handlers[fd] = self.down.pump
+        if watched or not poller.edge:
+            self.rewatch_both(watched=watched)
+        else:
+            poller.watch(fd, write=up.held is not None)
+        shared.sessions.accepted(self)
+        if shared.settings.debug:
+            shared.tell_accepted(self)
+        if shared.room_made is not None:
+            shared.room_made()
         if up.held is None:
             if up.ended:
                 up.finish()
             elif read_on:
                 up.pump()
 
-    def on_connecting(self, mask: int) -> None:
-        """News of a server that is being asked."""
-        error: OSError | None
-        if mask & GONE:
-            error = self._connect_error()
-        else:
-            error = self._send_first()
-        if error is None:
-            fd = self.server_fd
-            self.shared.reactor.handlers[fd] = self.on_server
-            self.shared.poller.change(fd, read=True, write=False)
-            self._accepted(read_on=True)
-        elif not isinstance(error, BlockingIOError):
-            self.fail_over(error)
+    # What the poller should watch.
 
-    def _connect_error(self) -> OSError:
-        assert self.server is not None
-        code = self.server.getsockopt(SOL_SOCKET, SO_ERROR) or errno.ECONNREFUSED
-        return OSError(code, os.strerror(code))
-
-    def fail_over(self, error: OSError) -> None:
-        """The server being asked will not do: ask the next one, or close the client."""
-        if self._next_server(error) is None:
-            self.close("no server")
-        else:
-            self.connect()
-
-    def _next_server(self, error: OSError) -> Server | None:
-        session, shared = self.session, self.shared
-        self._close_upstream()
-        tried = session.server
-        server = shared.sessions.failed(session, shared.reactor.now, int(time.time()))
-        if shared.settings.debug:
-            logger.debug(
-                "connection %d: server %d (%s) failed: %s; %s",
-                session.number,
-                tried.slot,
-                tried.endpoint,
-                error.strerror,
-                f"trying server {server.slot}" if server else "no server left",
-            )
-        return server
-
-    def _close_upstream(self) -> None:
-        if self.server is not None:
-            self.shared.forget(self.server_fd)
-            self.server.close()
-            self.server = None
-            self.server_fd = -1
-
-    def on_client(self, mask: int) -> None:
-        """News of the client's socket."""
-        self.active = self.shared.reactor.now
-        if mask & WRITE:
-            self.down.flush()
-        if mask & ~WRITE:
-            self.up.pump(mask)
-            if mask & GONE:
-                self._gone(self.up)
-
-    def on_server(self, mask: int) -> None:
-        """News of the server's socket."""
-        self.active = self.shared.reactor.now
-        if mask & WRITE:
-            self.up.flush()
-        if mask & ~WRITE:
-            self.down.pump(mask)
-            if mask & GONE:
-                self._gone(self.down)
-
-    def _gone(self, flow: Flow) -> None:
-        """A socket with an error pending while its flow cannot read and so cannot see it."""
-        if flow.done or self.session.state is State.CLOSED:
-            return
-        if flow.held is not None:
-            code = flow.source.getsockopt(SOL_SOCKET, SO_ERROR)
-            if code:
-                self.broken(OSError(code, os.strerror(code)))
+    def rewatch_both(self, *, watched: bool) -> None:
+        """The server has accepted: watch its socket, and the client's, for what matters now."""
+        poller, up, down = self.shared.poller, self.up, self.down
+        watch = poller.change if watched else poller.watch
+        watch(self.server_fd, read=down.wants_read, write=up.held is not None)
+        if not poller.edge:
+            poller.change(self.client_fd, read=up.wants_read, write=False)
 
     def rewatch(self, flow: Flow) -> None:
         """A flow began or ceased to be held: watch its sockets for what matters now."""
@@ -242,28 +207,49 @@ class Relay:
 
     def rewatch_source(self, flow: Flow) -> None:
         """A flow's source has ended: level-triggered pollers must not look at it again."""
-        if not self.shared.poller.edge and self.session.state is not State.CLOSED:
+        if not self.shared.poller.edge and self.state is not CLOSED:
             self.rewatch(flow)
+
+    def traffic(self) -> Traffic:
+        """What statistics show of the sockets."""
+        up, down = self.up, self.down
+        return Traffic(
+            up.moved, down.moved, up.pending, down.pending, self.client_fd, self.server_fd
+        )
+
+    # Ending.
 
     def closes_fast(self, flow: Flow) -> bool:
         """Whether the end of this flow closes both sides (`tcp_fastclose`)."""
         mode = self.shared.settings.tcp_fastclose
-        if mode is FastClose.OFF:
-            return False
-        return mode is FastClose.BOTH or (mode is FastClose.UP) == (flow is self.down)
+        return mode is not OFF and (
+            mode is FastClose.BOTH or (mode is FastClose.UP) == (flow is self.down)
+        )
 
     def broken(self, error: OSError) -> None:
         """A socket failed; there is nothing more to move."""
         self.close(error.strerror or str(error))
 
+    def _close_upstream(self) -> None:
+        if self.server_fd >= 0:
+            self.shared.forget(self.server_fd)
+            self.server_socket.close()
+            self.server_fd = -1
+
     def close(self, reason: str) -> None:
         """End the session: both sockets, both flows, and the counts."""
-        session, shared = self.session, self.shared
-        if session.state is State.CLOSED:
+        if self.state is CLOSED:
             return
-        self.up.stop()
-        self.down.stop()
+        shared, up, down = self.shared, self.up, self.down
+        up.stop()
+        down.stop()
         shared.forget(self.client_fd)
-        self.client.close()
+        self.client_socket.close()
         self._close_upstream()
-        shared.ended(self, reason)
+        if shared.settings.debug:
+            shared.tell_closed(self, reason)
+        shared.sessions.end(self, up.moved, down.moved)
+        if shared.room_made is not None:
+            shared.room_made()
+        # Without circles the interpreter frees all of it here, and never has to search.
+        del up.relay, down.relay

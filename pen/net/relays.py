@@ -7,7 +7,8 @@ from _socket import socket
 from collections.abc import Callable, Iterator
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
 
-from pen.core.session import Session, Sessions, State
+from pen.core.servers import Server
+from pen.core.session import CLOSED, CONNECTING, Sessions
 from pen.core.settings import Settings
 from pen.net.flow import BUFFER_SIZE
 from pen.net.limits import TimeLimit
@@ -24,7 +25,7 @@ Observer = Callable[[Relay, memoryview], None]
 class Relays:
     """What all relays share, how they begin, and how they end."""
 
-    def __init__(self, reactor: Reactor, sessions: Sessions, settings: Settings) -> None:
+    def __init__(self, reactor: Reactor, sessions: Sessions[Relay], settings: Settings) -> None:
         self.reactor = reactor
         self.poller = reactor.poller
         self.sessions = sessions
@@ -41,61 +42,55 @@ class Relays:
         self._connecting = TimeLimit(reactor, lambda: settings.timeout, self._give_up)
         self._idle = TimeLimit(reactor, lambda: settings.idle_timeout, self._close_idle)
 
-    def begin(self, client: socket, address: str, port: int) -> None:
+    def begin(self, client: socket, fd: int, address: str, port: int) -> None:
         """A client was accepted: find it a server, or close it."""
-        session = self.sessions.begin(address, port, self.reactor.now)
-        if session is None:
+        relay = Relay(self, client, fd, address, port)
+        now = self.reactor.now
+        if not self.sessions.begin(relay, now):
             if self.settings.debug:
                 logger.debug("client %s: no server for it, closed", address or "on Unix socket")
             client.close()
             return
-        relay = session.relay = Relay(self, session, client)
-        relay.up.observer = self.observe
         if self.tunes_sockets:
             self.tune(client)
         if self.settings.idle_timeout:
-            self._idle.add(relay, relay.active)
-        relay.connect()
+            self._idle.add(relay, now)
+        relay.start()
 
-    def accepted(self, session: Session) -> None:
-        """A server took the session."""
-        self.sessions.accepted(session)
-        if self.settings.debug:
-            logger.debug(
-                "connection %d: client %s port %d, server %d (%s)",
-                session.number,
-                session.address,
-                session.port,
-                session.server.slot,
-                session.server.endpoint,
-            )
-        if self.room_made is not None:
-            self.room_made()
+    # What is told with -d.
 
-    def ended(self, relay: Relay, reason: str) -> None:
-        """A relay closed its sockets."""
-        session = relay.session
-        if self.settings.debug:
-            logger.debug(
-                "connection %d: closed (%s), %d bytes up, %d down",
-                session.number,
-                reason,
-                relay.up.moved,
-                relay.down.moved,
-            )
-        self.sessions.end(session, relay.up.moved, relay.down.moved)
-        if self.room_made is not None:
-            self.room_made()
+    def tell_accepted(self, relay: Relay) -> None:
+        """A server took a session."""
+        logger.debug(
+            "connection %d: client %s port %d, server %d (%s)",
+            relay.number, relay.address, relay.port, relay.server.slot, relay.server.endpoint,
+        )  # fmt: skip
+
+    def tell_failed(
+        self, relay: Relay, tried: Server, following: Server | None, error: OSError
+    ) -> None:
+        """A server did not take a session."""
+        logger.debug(
+            "connection %d: server %d (%s) failed: %s; %s",
+            relay.number, tried.slot, tried.endpoint, error.strerror,
+            f"trying server {following.slot}" if following else "no server left",
+        )  # fmt: skip
+
+    def tell_closed(self, relay: Relay, reason: str) -> None:
+        """A session is over."""
+        logger.debug(
+            "connection %d: closed (%s), %d bytes up, %d down",
+            relay.number, reason, relay.up.moved, relay.down.moved,
+        )  # fmt: skip
 
     def forget(self, fd: int) -> None:
         """A descriptor is about to be closed."""
-        if self.reactor.handlers.pop(fd, None) is not None:
+        if self.reactor.handlers.pop(fd, None) is not None and not self.poller.edge:
             self.poller.closed(fd)
 
     def relays(self) -> Iterator[Relay]:
         """The relays that are open."""
-        for session in self.sessions:
-            yield session.relay
+        return iter(self.sessions)
 
     def close_all(self, reason: str) -> None:
         """End every session."""
@@ -125,13 +120,14 @@ class Relays:
 
     # Time limits.
 
-    def await_connect(self, session: Session) -> None:
+    def await_connect(self, relay: Relay) -> None:
         """Give the server being asked `timeout` seconds."""
-        self._connecting.add(session, session.tried_at)
+        self._connecting.add((relay, relay.server), self.reactor.now)
 
-    def _give_up(self, session: Session, start: float) -> None:
-        if session.state is State.CONNECTING and session.tried_at == start:
-            session.relay.fail_over(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+    def _give_up(self, asked: tuple[Relay, Server], start: float) -> None:  # noqa: ARG002
+        relay, server = asked
+        if relay.state is CONNECTING and relay.server is server:
+            relay.fail_over(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
 
     def watch_idle(self) -> None:
         """`idle_timeout` changed: begin to watch the connections that are open."""
@@ -141,7 +137,7 @@ class Relays:
                 self._idle.add(relay, relay.active)
 
     def _close_idle(self, relay: Relay, start: float) -> None:
-        if relay.session.state is State.CLOSED:
+        if relay.state is CLOSED:
             return
         if relay.active > start:
             self._idle.add(relay, relay.active)

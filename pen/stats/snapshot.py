@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pen.core.clients import Client
 from pen.core.servers import Server
 from pen.core.session import Session
-from pen.core.session import State as SessionState
 from pen.core.state import State
 
 
@@ -112,11 +111,11 @@ def _open_bytes(sessions: list[Session]) -> dict[int, tuple[int, int]]:
     """Bytes up and down of open sessions, by the identity of their server and client."""
     moved: dict[int, tuple[int, int]] = {}
     for session in sessions:
-        up, down = session.relay.up.moved, session.relay.down.moved
+        traffic = session.traffic()
         for owner in (session.server, session.client):
             if owner is not None:
                 so_far = moved.get(id(owner), (0, 0))
-                moved[id(owner)] = (so_far[0] + up, so_far[1] + down)
+                moved[id(owner)] = (so_far[0] + traffic.up, so_far[1] + traffic.down)
     return moved
 
 
@@ -160,15 +159,14 @@ def client_facts(client: Client, now: float, moved: dict[int, tuple[int, int]]) 
 
 def connection_facts(session: Session) -> ConnectionFacts:
     """One session's."""
-    relay = session.relay
-    connected = session.state is SessionState.OPEN
+    traffic = session.traffic()
     return ConnectionFacts(
         number=session.number,
         state=int(session.state),
-        down_fd=relay.client_fd,
-        up_fd=relay.server_fd,
-        pending_down=relay.down.pending if connected else 0,
-        pending_up=relay.up.pending,
+        down_fd=traffic.client_fd,
+        up_fd=traffic.server_fd,
+        pending_down=traffic.pending_down,
+        pending_up=traffic.pending_up,
         client=session.client.slot if session.client else -1,
         server=session.server.slot,
     )

@@ -29,7 +29,7 @@ def declare(registry: Registry) -> None:
 
 
 def _acl(pen: Pen, number: int, verb: str, source: str, mask: str | None = None) -> None:
-    pen.state.acls[number].append(parse_entry(verb == "permit", source, mask))
+    pen.state.acls.append(number, parse_entry(verb == "permit", source, mask))
 
 
 def _no_acl(pen: Pen, number: int) -> None:

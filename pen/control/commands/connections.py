@@ -40,6 +40,7 @@ def _show(pen: Pen, number: int) -> str:
 
 def _socket(pen: Pen, number: int) -> str:
     for session in pen.state.sessions:
-        if number in (session.relay.client_fd, session.relay.server_fd):
+        traffic = session.traffic()
+        if number in (traffic.client_fd, traffic.server_fd):
             return f"Socket {number} belongs to connection {session.number}"
     return f"Socket {number} belongs to connection -1"

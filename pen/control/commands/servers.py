@@ -37,7 +37,7 @@ def _set_address(server: Server, name: str, now: float) -> None:  # noqa: ARG001
 
 
 def _set_port(server: Server, value: int, now: float) -> None:  # noqa: ARG001
-    server.endpoint = server.with_port(value)
+    server.move(server.name, server.with_port(value))
 
 
 def _set_blacklist(server: Server, value: int, now: float) -> None:
