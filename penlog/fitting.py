@@ -10,25 +10,31 @@ import re
 
 MARK = b"[cut]"
 
-# Possessive, so that a megabyte without a closing quote is given up at once.
-_FIELD = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+MOST_CUTS = 16
+"""Fields cut at most; a line that is still too long then is not like any log's."""
+
+# A quote without its end matches to the end of the line: looking on from each later quote would
+# take quadratic time on a line of a megabyte.
+_FIELD = re.compile(rb'"((?:[^"\\]++|\\.)*+)("?)', re.DOTALL)
 _WHOLE = re.compile(rb'(?:[^"\\]++|\\x[0-9A-Fa-f]{2}|\\[^x])*+', re.DOTALL)
 
 
 def fit(line: bytes, limit: int) -> bytes:
     """Return the line, without its newline, in at most limit bytes."""
-    while len(line) > limit:
+    for _ in range(MOST_CUTS):
+        if len(line) <= limit:
+            return line
         longest = _longest_uncut_field(line)
         if longest is None:
-            return _without_end(line, limit)
+            break
         start, end = longest
         room = max(0, end - start - (len(line) - limit) - len(MARK))
         line = line[:start] + _whole(line[start : start + room]) + MARK + line[end:]
-    return line
+    return line if len(line) <= limit else _without_end(line, limit)
 
 
 def _longest_uncut_field(line: bytes) -> tuple[int, int] | None:
-    fields = [match.span(1) for match in _FIELD.finditer(line)]
+    fields = [match.span(1) for match in _FIELD.finditer(line) if match[2]]
     worthwhile = [
         (end - start, start, end)
         for start, end in fields
