@@ -35,8 +35,10 @@ class StatusSite:
         self.apache.start()
         return self
 
-    def by_control(self):
-        return self.start(CONTROL_LINE.replace("127.0.0.1:8888", self.farm.control))
+    def by_control(self, *more):
+        """Have the page asked for at the control port; more settings may be given."""
+        setting = CONTROL_LINE.replace("127.0.0.1:8888", self.farm.control)
+        return self.start("\n    ".join((setting, *more)))
 
     def by_signal(self):
         """Set up with etc/penstats.conf as the settings file."""
