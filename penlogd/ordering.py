@@ -85,6 +85,8 @@ class ReorderBuffer(Generic[Item]):
         released: list[Item] = []
         while self._buckets and (self._is_full() or self._buckets.peekitem(0)[0] <= last):
             self._release(released)
+        while self._opened and self._opened[0][1] not in self._buckets:
+            self._opened.popleft()
         return released
 
     def flush(self) -> list[Item]:
@@ -97,7 +99,7 @@ class ReorderBuffer(Generic[Item]):
 
     def deadline(self) -> float | None:
         """Return when `due` must be asked again at the latest; None if nothing is held."""
-        return self._opened[0][0] + self._hold if self._opened and self._buckets else None
+        return self._opened[0][0] + self._hold if self._opened else None
 
     def lag(self, now: float) -> dict[bytes, float]:
         """Return for each server heard of lately how old its newest stamp is, in seconds."""
