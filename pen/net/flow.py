@@ -13,10 +13,10 @@ None` means: read on.
 
 import os
 from socket import MSG_DONTWAIT as _MSG_DONTWAIT
-from socket import SHUT_WR, SO_ERROR, SOL_SOCKET
+from socket import MSG_MORE, SHUT_WR, SO_ERROR, SOL_SOCKET
 from typing import TYPE_CHECKING, Final
 
-from pen.net.pollers import GONE, READ_ON, WRITE
+from pen.net.pollers import ERROR, GONE, HANGUP, READ_ON, URGENT, WRITE
 from pen.net.splice import Pipe
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ SPLICES_PER_TURN: Final = 4
 TRICKLE: Final = 16384
 """A spliced turn that moves less than this would have been cheaper copied."""
 MSG_DONTWAIT: Final = int(_MSG_DONTWAIT)
+LAST_PIECE: Final = int(_MSG_DONTWAIT | MSG_MORE)
+SURE_END: Final = HANGUP | URGENT | ERROR
 UNUSUAL: Final = WRITE | GONE
 
 
@@ -106,14 +108,19 @@ class Flow:
             piece = shared.view[:count]
             if self.observer is not None:
                 self.observer(relay, piece)
+            # The FIN was there before this read, and a short read takes all there is: it is
+            # the last piece. MSG_MORE lets it leave in one segment with our own FIN.
+            last = count < BUFFER_SIZE and mask & SURE_END == HANGUP
             try:
-                sent = self.sink.send(piece, MSG_DONTWAIT)
+                sent = self.sink.send(piece, LAST_PIECE if last else MSG_DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
                 return self.sink_lost(error)
             if sent < count:
                 return self._hold(bytes(piece[sent:]))
+            if last:
+                return self.finish()
             if count < BUFFER_SIZE:
                 if not mask & READ_ON:
                     return None

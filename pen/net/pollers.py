@@ -17,8 +17,11 @@ from pen.core.errors import PenError
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
 URGENT: Final = select.EPOLLPRI
+HANGUP: Final = select.EPOLLRDHUP
+"""The peer has sent its FIN."""
+ERROR: Final = select.EPOLLERR
 GONE: Final = select.EPOLLERR | select.EPOLLHUP
-READ_ON: Final = select.EPOLLRDHUP | GONE | URGENT
+READ_ON: Final = HANGUP | GONE | URGENT
 """With any of these a short read does not mean that there is no more: read to EAGAIN.
 
 Data and FIN in one event are not signalled again, and urgent data stops a read early.
