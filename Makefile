@@ -28,6 +28,8 @@ lint: $(STAMP)            ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@MYPYPATH=etc/demo $(BIN)/mypy etc/demo/*.py
+	@$(BIN)/mypy -p bench
 
 bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writes bench/results.md
 	@$(BIN)/python bench/balancers.py
@@ -35,7 +37,8 @@ bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writ
 # The real servers and tools that tests and benchmarks run against.
 peers:
 	@sh .ci/peers apache2:/usr/sbin/apache2 nginx-light:/usr/sbin/nginx pen:/usr/bin/pen \
-	    curl:curl mandoc:mandoc chromium:chromium
+	    curl:curl mandoc:mandoc chromium:chromium logrotate:/usr/sbin/logrotate \
+	    systemd:systemd-analyze
 
 bench-peers: peers
 	@sh .ci/peers haproxy:haproxy wrk:wrk strace:strace libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so

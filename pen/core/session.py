@@ -127,10 +127,10 @@ class Sessions(Generic[S]):
         return self._open.get(number)
 
     @property
-    def full(self) -> bool:
-        """At a limit: clients must wait in the kernel's backlog."""
+    def room(self) -> int:
+        """How many more may begin; below 1, clients must wait in the kernel's backlog."""
         settings = self.settings
-        return len(self._open) >= settings.conn_max or self.pending >= settings.pending_max
+        return min(settings.conn_max - len(self._open), settings.pending_max - self.pending)
 
     def begin(self, session: S, now: float) -> bool:
         """A client connected: find it a server; False: close it, for nobody takes it."""
@@ -185,10 +185,14 @@ class Sessions(Generic[S]):
         server = self.selector.last_resort(now)
         return server if server and self._admits(server, client, address) else None
 
-    def failed(self, session: S, now: float, epoch: int) -> Server | None:
-        """The server being tried refused or did not answer: the next one, or None."""
+    def failed(self, session: S, now: float, epoch: int, *, blame: bool = True) -> Server | None:
+        """The server being tried refused or did not answer: the next one, or None.
+
+        `blame`: whether it was the server's fault, for which it is blacklisted.
+        """
         tried = session.server
-        tried.fail(self.settings.blacklist, now, epoch)
+        if blame:
+            tried.fail(self.settings.blacklist, now, epoch)
         following = self.selector.after(tried, session.initial)
         server = self._admitting(following, session.initial, session.client, session.address, now)
         if server is not None:

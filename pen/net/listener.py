@@ -88,7 +88,7 @@ def remove_socket_file(endpoint: Endpoint) -> None:
 class Listener:
     """Accepts clients and hands them to the relays.
 
-    At a limit (`Sessions.full`) it stops watching its socket, so that the kernel's
+    At a limit (`Sessions.room`) it stops watching its socket, so that the kernel's
     backlog holds the clients, and goes on when room is made.
     """
 
@@ -110,10 +110,10 @@ class Listener:
     def on_ready(self, mask: int) -> None:  # noqa: ARG002
         """Clients are waiting."""
         relays = self._relays
-        sessions = relays.sessions
-        for accepted in range(self._allowance()):
-            if sessions.full:
-                return self._pause()
+        room = relays.sessions.room
+        if room < 1:
+            return self._pause()
+        for accepted in range(min(room, self._allowance())):
             try:
                 fd, peer = self._accept()
             except BlockingIOError:
@@ -155,7 +155,7 @@ class Listener:
         self._relays.room_made = self._resume
 
     def _resume(self) -> None:
-        if self._relays.room_made is None or self._relays.sessions.full:
+        if self._relays.room_made is None or self._relays.sessions.room < 1:
             return
         self._relays.room_made = None
         if self._socket.fileno() >= 0:

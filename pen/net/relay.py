@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from pen.net.relays import Relays
 
 OFF: Final = FastClose.OFF
+OUR_FAULTS: Final = {
+    errno.EADDRNOTAVAIL,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOBUFS,
+    errno.ENOMEM,
+}
+"""What keeps us from asking a server, and says nothing about it."""
 STREAM: Final = int(SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 FIRST_READ: Final = 16384
 """Bytes of a client that are read before its server has accepted, at most."""
@@ -156,7 +164,9 @@ class Relay(Session):
         shared = self.shared
         self._close_upstream()
         tried = self.server
-        server = shared.sessions.failed(self, shared.reactor.now, int(time.time()))
+        server = shared.sessions.failed(
+            self, shared.reactor.now, int(time.time()), blame=error.errno not in OUR_FAULTS
+        )
         if shared.settings.debug:
             shared.tell_failed(self, tried, server, error)
         return server
