@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import zip_longest
 
 from pen.core.errors import PenError
 from pen.stats.snapshot import ServerFacts, Snapshot
@@ -42,7 +43,7 @@ _CONNECTION_HEADINGS = (
 
 def render(snapshot: Snapshot) -> str:
     """The page."""
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(snapshot.epoch))
+    when = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(snapshot.epoch))
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en">',
@@ -55,7 +56,11 @@ def render(snapshot: Snapshot) -> str:
         "<body>",
         "<h1>Pen status page</h1>",
         f"<p>Time {when}, {len(snapshot.servers)} servers, {snapshot.current} current</p>",
-        _table(_SERVER_HEADINGS, (_server_row(server) for server in snapshot.servers)),
+        _table(
+            _SERVER_HEADINGS,
+            (_server_row(server) for server in snapshot.servers),
+            [_state(server) for server in snapshot.servers],
+        ),
         "<h2>Active clients</h2>",
         f"<p>Max number of clients: {snapshot.clients_max}</p>",
         _table(
@@ -97,22 +102,39 @@ def _server_row(server: ServerFacts) -> Sequence[object]:
     )
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = ['<div class="scroll"><table>', "<thead><tr>"]
+def _state(server: ServerFacts) -> tuple[str, str]:
+    """Class and words for a server's status, of which the number alone says little."""
+    waiting = f"next try in {server.ban} s" if server.ban else "available"
+    if server.status:
+        failed = time.strftime("%H:%M:%S", time.localtime(server.status))
+        return "down", f"failed {failed}, {waiting}"
+    if server.ban:
+        return "down", f"blacklisted, {waiting}"
+    return ("up", "available") if server.port else ("", "unused")
+
+
+def _table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    states: Sequence[tuple[str, str]] = (),
+) -> str:
+    """A table; `states` are class and title of the rows' status cells."""
+    lines = ['<div class="scroll" tabindex="0"><table>', "<thead><tr>"]
     lines += [f"<th{_kind(heading)}>{escape(heading)}</th>" for heading in headings]
     lines.append("</tr></thead>")
     lines.append("<tbody>")
-    for row in rows:
+    for row, state in zip_longest(rows, states, fillvalue=("", "")):
         cells = zip(headings, row, strict=True)
-        lines.append("<tr>" + "".join(_cell(heading, value) for heading, value in cells) + "</tr>")
+        cells_html = "".join(_cell(heading, value, state) for heading, value in cells)
+        lines.append(f"<tr>{cells_html}</tr>")
     lines.append("</tbody></table></div>")
     return "\n".join(lines)
 
 
-def _cell(heading: str, value: object) -> str:
+def _cell(heading: str, value: object, state: tuple[str, str]) -> str:
     if heading == "status":
-        name = "down" if value else "up"
-        return f'<td class="{name}">{escape(str(value))}</td>'
+        name, words = state
+        return f'<td class="{name}" title="{escape(words)}">{escape(str(value))}</td>'
     return f"<td{_kind(heading)}>{escape(str(value))}</td>"
 
 

@@ -4,6 +4,7 @@ For a server sx counts bytes to it and rx bytes from it; for a client sx counts 
 the client and rx bytes from it. Both include the connections that are open.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ class ServerFacts:
     address: str
     status: int
     """Epoch second of the failure that counts; 0: none."""
+    ban: int
+    """Seconds until it is tried again; 0: it is not blacklisted."""
     port: int
     connections: int
     max: int
@@ -85,7 +88,7 @@ def take_snapshot(state: State, now: float, epoch: int) -> Snapshot:
     return Snapshot(
         epoch=epoch,
         current=max(0, state.selector.turn - 1),
-        servers=[server_facts(server, moved) for server in state.servers],
+        servers=[server_facts(server, moved, now) for server in state.servers],
         clients=sorted(_client_facts(state, now, moved), key=lambda facts: facts.slot),
         connections=connections,
         clients_max=state.clients.capacity,
@@ -94,10 +97,10 @@ def take_snapshot(state: State, now: float, epoch: int) -> Snapshot:
     )
 
 
-def servers_now(state: State) -> list[ServerFacts]:
+def servers_now(state: State, now: float) -> list[ServerFacts]:
     """The regular servers alone."""
     moved = _open_bytes(list(state.sessions))
-    return [server_facts(server, moved) for server in state.servers]
+    return [server_facts(server, moved, now) for server in state.servers]
 
 
 def clients_since(state: State, now: float, seconds: float) -> list[ClientFacts]:
@@ -119,13 +122,14 @@ def _open_bytes(sessions: list[Session]) -> dict[int, tuple[int, int]]:
     return moved
 
 
-def server_facts(server: Server, moved: dict[int, tuple[int, int]]) -> ServerFacts:
+def server_facts(server: Server, moved: dict[int, tuple[int, int]], now: float) -> ServerFacts:
     """One server's, open connections included."""
     up, down = moved.get(id(server), (0, 0))
     return ServerFacts(
         slot=server.slot,
         address=server.address,
         status=server.failed_at,
+        ban=max(0, math.ceil(server.banned_until - now)),
         port=server.port,
         connections=server.connections,
         max=server.max,

@@ -80,7 +80,7 @@ def _servers(pen: Pen) -> str:
     return "".join(
         f"{s.slot} addr {s.address} port {s.port} conn {s.connections} max {s.max}"
         f" hard {s.hard} weight {s.weight} prio {s.prio} sx {s.sx} rx {s.rx}\n"
-        for s in servers_now(pen.state)
+        for s in servers_now(pen.state, pen.now)
     )
 
 
