@@ -65,10 +65,13 @@ class AccessLine:
 
     def span(self, came: float) -> tuple[float, float]:
         """Return between which times the request began, if the line came in at that time."""
-        if self.stamp is None:
+        stamp = self.stamp
+        if stamp is None:
             return came, came
-        latest = min(self.stamp + self.precision, came)
-        return self.stamp, max(self.stamp, latest)
+        latest = stamp + self.precision
+        if latest <= came:
+            return stamp, latest
+        return stamp, came if came > stamp else stamp
 
 
 class LineFormat(Protocol):
