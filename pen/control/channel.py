@@ -80,6 +80,10 @@ class Channel:
             pass
         self.close()
 
+    def abandon(self) -> None:
+        """Give up after a mistake of ours."""
+        self.close()
+
     def close(self) -> None:
         """Close; closing twice does nothing."""
         if self._stream.fileno() < 0:

@@ -237,6 +237,11 @@ class Flow:
         relay.rewatch_source(self)
         return twin.pump()
 
+    def abandon(self) -> None:
+        """Give up the connection after a mistake of ours."""
+        if not self.done:
+            self.relay.close("internal error")
+
     def stop(self) -> None:
         """Nothing is to be read or written from here on."""
         self.ended = self.done = True

@@ -9,13 +9,25 @@ number by now. Handlers therefore stand being called for nothing.
 
 import heapq
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from pen.net.pollers import Poller
 
+logger = logging.getLogger("pen")
+
 Handler = Callable[[int], object]
+
+
+@runtime_checkable
+class Abandonable(Protocol):
+    """Whose handlers may be given up."""
+
+    def abandon(self) -> None:
+        """Close what this handles, whatever state it is in."""
 
 
 class Reactor:
@@ -66,16 +78,30 @@ class Reactor:
         for fd, mask in events:
             handler = handlers.get(fd)
             if handler is not None:
-                handler(mask)
+                try:
+                    handler(mask)
+                except Exception:
+                    self._abandon(handler)
         if self.again:
             for _ in range(len(self.again)):
-                self.again.popleft()()
+                callback = self.again.popleft()
+                try:
+                    callback()
+                except Exception:
+                    self._abandon(callback)
         if self._timers and self._timers[0][0] <= self.now:
             self._run_timers()
         if self.at_turn_end:
             callbacks, self.at_turn_end = self.at_turn_end, []
             for callback in callbacks:
                 callback()
+
+    def _abandon(self, callback: Callable[..., object]) -> None:
+        """A mistake of ours costs the one connection that met it, not all others."""
+        logger.exception("internal error in %s; its connection is closed", callback)
+        owner = getattr(callback, "__self__", None)
+        if isinstance(owner, Abandonable):
+            owner.abandon()
 
     def _patience(self, longest: float) -> float:
         if self.again:

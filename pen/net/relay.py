@@ -236,6 +236,10 @@ class Relay(Session):
             mode is FastClose.BOTH or (mode is FastClose.UP) == (flow is self.down)
         )
 
+    def abandon(self) -> None:
+        """Give up the connection after a mistake of ours."""
+        self.close("internal error")
+
     def broken(self, error: OSError) -> None:
         """A socket failed; there is nothing more to move."""
         self.close(error.strerror or str(error))
