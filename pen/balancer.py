@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
@@ -31,7 +31,7 @@ from pen.net.listener import Listener, open_listener
 from pen.net.pollers import make_poller
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
-from pen.net.relays import Relays
+from pen.net.relays import Observer, Relays
 from pen.options import Options, Step
 from pen.stats import html, text
 from pen.stats.snapshot import take_snapshot
@@ -308,17 +308,17 @@ class Balancer:
         self._log = new
         self.relays.set_observer(None if new is None else self._make_observer(new))
 
-    def _make_observer(self, log: RequestLog) -> Callable[[Relay, memoryview], None]:
+    def _make_observer(self, log: RequestLog) -> Observer:
         turn_ends = self.reactor
 
-        def observe(relay: Relay, piece: memoryview) -> None:
+        def observe(relay: Relay, piece: bytes) -> None:
             if log.flush not in turn_ends.at_turn_end:
                 turn_ends.at_turn_end.append(log.flush)
             log.record(
                 relay.address or "unix",
                 int(time.time()),
                 relay.server.address,
-                bytes(piece[:REQUEST_MAX]),
+                piece[:REQUEST_MAX],
             )
 
         return observe

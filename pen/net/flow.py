@@ -1,9 +1,9 @@
 """One direction of a relay: from a source socket to a sink socket.
 
-This is the hot path. What keeps it bare, measured: one shared buffer instead of an
-allocation a read; reading at once and waiting only when there is nothing; no read
-after a short one, for a short read means the socket is empty unless the event said
-more (`pollers.READ_ON`); the loop calls `Flow.pump` itself, with nothing between.
+This is the hot path. What keeps it bare, measured: reading at once and waiting only
+when there is nothing; no read after a short one, for a short read means the socket is
+empty unless the event said more (`pollers.READ_ON`); the loop calls `Flow.pump`
+itself, with nothing between.
 
 A flow is *held* while its sink takes no more: `held` is then the bytes (perhaps none,
 when they are in the pipe) that must go first, and nothing is read from the source.
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from pen.net.relay import Relay
     from pen.net.relays import Observer
 
-BUFFER_SIZE: Final = 65536
+SMALL_READ: Final = 16384
+"""A buffer of this size is had and given back faster than one that is kept can be sliced."""
+LARGE_READ: Final = 65536
+"""Once a read has filled its buffer."""
 READS_PER_TURN: Final = 16
 """Then others get their turn: a reader without a cap held the loop for 27 ms."""
-FULL_READS: Final = 2
-"""After so many reads that filled the buffer a flow goes on by splice."""
+FULL_READS: Final = 3
+"""After so many reads that filled their buffers a flow goes on by splice."""
 SPLICES_PER_TURN: Final = 4
 TRICKLE: Final = 16384
 """A spliced turn that moves less than this would have been cheaper copied."""
@@ -70,7 +73,7 @@ class Flow:
         self.done = False
         """All that the source sent is out, and the sink was told so."""
         self.full_reads = 0
-        """Reads that filled the buffer; from `FULL_READS` on, splice."""
+        """Reads that filled their buffers; from `FULL_READS` on, splice."""
         self.pipe: Pipe | None = None
 
     @property
@@ -94,23 +97,24 @@ class Flow:
         relay = self.relay
         shared = relay.shared
         relay.active = shared.reactor.now
+        size = LARGE_READ if self.full_reads else SMALL_READ
         reads = READS_PER_TURN
         while reads:
             try:
-                count = self.source.recv_into(shared.buffer, BUFFER_SIZE, MSG_DONTWAIT)
+                piece = self.source.recv(size, MSG_DONTWAIT)
             except BlockingIOError:
                 return None
             except OSError as error:
                 return relay.broken(error)
-            if not count:
+            if not piece:
                 return self.finish()
+            count = len(piece)
             self.moved += count
-            piece = shared.view[:count]
             if self.observer is not None:
                 self.observer(relay, piece)
             # The FIN was there before this read, and a short read takes all there is: it is
             # the last piece. MSG_MORE lets it leave in one segment with our own FIN.
-            last = count < BUFFER_SIZE and mask & SURE_END == HANGUP
+            last = count < size and mask & SURE_END == HANGUP
             try:
                 sent = self.sink.send(piece, LAST_PIECE if last else MSG_DONTWAIT)
             except BlockingIOError:
@@ -118,14 +122,16 @@ class Flow:
             except OSError as error:
                 return self.sink_lost(error)
             if sent < count:
-                return self._hold(bytes(piece[sent:]))
+                return self._hold(piece[sent:])
             if last:
                 return self.finish()
-            if count < BUFFER_SIZE:
+            if count < size:
                 if not mask & READ_ON:
                     return None
             elif self._is_bulk():
                 break
+            else:
+                size = LARGE_READ
             reads -= 1
         shared.reactor.again.append(self.pump)
         return None
@@ -142,7 +148,7 @@ class Flow:
                 relay.broken(OSError(code, os.strerror(code)))
 
     def _is_bulk(self) -> bool:
-        """Count a read that filled the buffer; whether it is time to splice."""
+        """Count a read that filled its buffer; whether it is time to splice."""
         self.full_reads += 1
         if self.full_reads < FULL_READS or self.observer is not None:
             return False

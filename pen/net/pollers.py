@@ -26,8 +26,8 @@ READ_ON: Final = HANGUP | GONE | URGENT
 
 Data and FIN in one event are not signalled again, and urgent data stops a read early.
 """
-EVENTS_MAX: Final = 256
-"""Events taken per turn; the rest come in the next."""
+EVENTS_MAX: Final = 64
+"""Events taken per turn; the rest come in the next. More would need a larger allocation."""
 
 
 class Poller(Protocol):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pen.core.servers import Server
 from pen.core.session import CLOSED, Session, Traffic
 from pen.core.settings import FastClose
-from pen.net.flow import MSG_DONTWAIT, Flow
+from pen.net.flow import MSG_DONTWAIT, SMALL_READ, Flow
 from pen.net.pollers import GONE
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ OUR_FAULTS: Final = {
 }
 """What keeps us from asking a server, and says nothing about it."""
 STREAM: Final = int(SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
-FIRST_READ: Final = 16384
-"""Bytes of a client that are read before its server has accepted, at most."""
 
 
 class Relay(Session):
@@ -81,7 +79,7 @@ class Relay(Session):
         shared.poller.watch(self.client_fd, read=False)
         if error is None:
             # The client is watched only from now on, so it will tell of what else it sent.
-            self._accepted(read_on=self.up.moved == FIRST_READ, watched=False)
+            self._accepted(read_on=self.up.moved == SMALL_READ, watched=False)
         else:
             self._not_accepted(error)
 
@@ -105,7 +103,7 @@ class Relay(Session):
         """What the client has sent by now: often its request, and one wake-up is saved."""
         up = self.up
         try:
-            up.held = piece = self.client_socket.recv(FIRST_READ, MSG_DONTWAIT)
+            up.held = piece = self.client_socket.recv(SMALL_READ, MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
@@ -125,7 +123,7 @@ class Relay(Session):
         except OSError as error:
             return error
         if held and up.observer is not None:
-            up.observer(self, memoryview(held))
+            up.observer(self, held)
         up.held = held[sent:] if sent < len(held) else None
         return None
 

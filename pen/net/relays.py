@@ -10,7 +10,6 @@ from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
 from pen.core.servers import Server
 from pen.core.session import CLOSED, CONNECTING, Sessions
 from pen.core.settings import Settings
-from pen.net.flow import BUFFER_SIZE
 from pen.net.limits import TimeLimit
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
@@ -18,7 +17,7 @@ from pen.net.splice import PipePool
 
 logger = logging.getLogger("pen")
 
-Observer = Callable[[Relay, memoryview], None]
+Observer = Callable[[Relay, bytes], None]
 """Sees each piece that a client sent, and the relay it went through."""
 
 
@@ -31,8 +30,6 @@ class Relays:
         self.sessions = sessions
         self.settings = settings
         self.pipes = PipePool()
-        self.buffer = bytearray(BUFFER_SIZE)
-        self.view = memoryview(self.buffer)
         self.tunes_sockets = False
         """Whether sockets get options (`tcp_nodelay`, `keepalive`)."""
         self.observe: Observer | None = None
