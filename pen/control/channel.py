@@ -35,8 +35,8 @@ class Channel:
         self._fd = stream.fileno()
         self._line = bytearray()
         self._reply = b""
+        self.began = port.reactor.now
         port.reactor.add(self._fd, self._on_readable)
-        port.reactor.call_at(port.reactor.now + PATIENCE, self.close)
 
     def _on_readable(self, mask: int) -> None:  # noqa: ARG002
         try:
@@ -120,6 +120,7 @@ class ControlPort:
         self.answer = answer
         self._permits = permits
         self._channels: list[Channel] = []
+        self._timed = False
         self._listener = open_listener(endpoint, backlog=CHANNELS_MAX, mode=SOCKET_MODE)
 
     def start(self) -> None:
@@ -140,6 +141,18 @@ class ControlPort:
         if len(self._channels) >= CHANNELS_MAX:
             self._channels[0].close()
         self._channels.append(Channel(self, stream))
+        if not self._timed:
+            self._timed = True
+            self.reactor.call_at(self.reactor.now + PATIENCE, self._close_stalled)
+
+    def _close_stalled(self) -> None:
+        """Look at the oldest; one timer serves all."""
+        self._timed = False
+        while self._channels and self._channels[0].began + PATIENCE <= self.reactor.now:
+            self._channels[0].close()
+        if self._channels:
+            self._timed = True
+            self.reactor.call_at(self._channels[0].began + PATIENCE, self._close_stalled)
 
     def gone(self, channel: Channel) -> None:
         """A channel has closed itself."""
