@@ -16,6 +16,12 @@ AT_A_TIME = 10_000
 CLOCK_STEP = 0.5
 """Seconds by which the clock must jump to count as set."""
 
+GATHERING = 0.005
+"""Seconds to let datagrams gather after a wake-up: many for the price of one."""
+
+ROOMY = 4 << 20
+"""Bytes of receive buffer in which they may gather without a burst filling it."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -30,6 +36,7 @@ class Collector:
         self._sink = sink
         self._messages = messages
         self._stopping = False
+        self._gathering = GATHERING if receiver.buffer_size() >= ROOMY else 0.0
         self._watching = False
         self._dropped = 0
         self._offset = time.time() - time.monotonic()
@@ -46,7 +53,10 @@ class Collector:
             BrokenPipeError: Standard output has no reader any more.
         """
         while not self._stopping:
-            for fd, _ in self._poller.poll(self._timeout()):
+            ready = self._poller.poll(self._timeout())
+            if ready and self._gathering:
+                time.sleep(self._gathering)
+            for fd, _ in ready:
                 if fd in self._sockets:
                     self._receive(self._sockets[fd])
                 elif fd == self._wakeup.fileno():
