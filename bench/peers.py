@@ -193,11 +193,11 @@ def _debian_pen_version() -> str:
 
 
 DESCRIBE_PYTHON = """\
-import platform, sysconfig
-made = sysconfig.get_config_var("CONFIG_ARGS") or ""
-print(platform.python_implementation(), platform.python_version(),
-      "with PGO" if "--enable-optimizations" in made else "without PGO",
-      "with LTO" if "--with-lto" in made else "without LTO")
+import platform, sys, sysconfig
+made = (sysconfig.get_config_var("CONFIG_ARGS") or "").replace("'", "").split()
+tuned = [word for word in made if word.startswith(("--enable-optim", "--with-lto"))]
+print(platform.python_implementation(), platform.python_version(), platform.python_compiler(),
+      "configured with", " ".join(tuned) or "no optimization options", "at", sys.base_prefix)
 """
 
 
