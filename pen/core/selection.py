@@ -77,9 +77,9 @@ class Selector:
 
     def _in_turn(self, now: float) -> Server | None:
         slots = self.servers.slots
-        count = len(slots)
-        for step in range(count):
-            server = slots[(self.turn + step) % count]
+        turn, count = self.turn, len(slots)
+        for turn in range(turn, turn + count):
+            server = slots[turn % count]
             if server.in_use and server.banned_until <= now:  # `available`, without the call
                 self.turn = server.slot + 1
                 return server

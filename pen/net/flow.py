@@ -16,7 +16,8 @@ from socket import MSG_DONTWAIT as _MSG_DONTWAIT
 from socket import MSG_MORE, SHUT_WR, SO_ERROR, SOL_SOCKET
 from typing import TYPE_CHECKING, Final
 
-from pen.net.pollers import ERROR, GONE, HANGUP, READ_ON, URGENT, WRITE
+from pen.core.settings import FastClose
+from pen.net.pollers import ERROR, HANGUP, READ_ON, URGENT, WRITE
 from pen.net.splice import Pipe
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pen.net.relay import Relay
     from pen.net.relays import Observer
 
+OFF: Final = FastClose.OFF
 SMALL_READ: Final = 16384
 """A buffer of this size is had and given back faster than one that is kept can be sliced."""
 LARGE_READ: Final = 65536
@@ -39,7 +41,7 @@ TRICKLE: Final = 16384
 MSG_DONTWAIT: Final = int(_MSG_DONTWAIT)
 LAST_PIECE: Final = int(_MSG_DONTWAIT | MSG_MORE)
 SURE_END: Final = HANGUP | URGENT | ERROR
-UNUSUAL: Final = WRITE | GONE
+UNUSUAL: Final = WRITE | ERROR
 
 
 class Flow:
@@ -141,7 +143,7 @@ class Flow:
         relay = self.relay
         if mask & WRITE:
             (relay.down if relay.up is self else relay.up).flush()
-        if mask & GONE and self.held is not None and not self.done:
+        if mask & ERROR and self.held is not None and not self.done:
             # Nothing is read now, so no read would tell.
             code = self.source.getsockopt(SOL_SOCKET, SO_ERROR)
             if code:
@@ -223,8 +225,10 @@ class Flow:
         self.ended = True
         self.done = True
         relay = self.relay
-        if (relay.down if relay.up is self else relay.up).done or relay.closes_fast(self):
+        if (relay.down if relay.up is self else relay.up).done:
             return relay.close("done")
+        if relay.shared.settings.tcp_fastclose is not OFF and relay.closes_fast(self):
+            return relay.close("done, fast")
         try:
             self.sink.shutdown(SHUT_WR)
         except OSError as error:
@@ -251,6 +255,7 @@ class Flow:
     def stop(self) -> None:
         """Nothing is to be read or written from here on."""
         self.ended = self.done = True
-        self.held = None
-        if self.pipe is not None:
-            self._release_pipe()
+        if self.held is not None:
+            self.held = None
+            if self.pipe is not None:
+                self._release_pipe()

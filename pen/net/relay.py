@@ -21,7 +21,6 @@ from pen.net.pollers import GONE
 if TYPE_CHECKING:
     from pen.net.relays import Relays
 
-OFF: Final = FastClose.OFF
 OUR_FAULTS: Final = {
     errno.EADDRNOTAVAIL,
     errno.EMFILE,
@@ -230,9 +229,9 @@ class Relay(Session):
     def closes_fast(self, flow: Flow) -> bool:
         """Whether the end of this flow closes both sides (`tcp_fastclose`)."""
         mode = self.shared.settings.tcp_fastclose
-        return mode is not OFF and (
-            mode is FastClose.BOTH or (mode is FastClose.UP) == (flow is self.down)
-        )
+        if mode is FastClose.OFF:
+            return False
+        return mode is FastClose.BOTH or (mode is FastClose.UP) == (flow is self.down)
 
     def abandon(self) -> None:
         """Give up the connection after a mistake of ours."""
@@ -253,9 +252,12 @@ class Relay(Session):
         if self.state is CLOSED:
             return
         shared, up, down = self.shared, self.up, self.down
-        up.stop()
-        down.stop()
-        shared.forget(self.client_fd)
+        if not (up.done and down.done):
+            up.stop()
+            down.stop()
+        handlers = shared.reactor.handlers
+        if handlers.pop(self.client_fd, None) is not None and not shared.poller.edge:
+            shared.poller.closed(self.client_fd)
         self.client_socket.close()
         self._close_upstream()
         if shared.settings.debug:
