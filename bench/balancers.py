@@ -29,6 +29,7 @@ from bench.processes import StartError
 from bench.report import Results, calls_table, figures_table
 from bench.works import FULL, QUICK, WORKS, Effort, Work
 
+CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 ROUND_ERRORS = (LoadError, StartError, OSError, RuntimeError)
 
 
@@ -153,7 +154,7 @@ def _machine() -> str:
     ).stdout.strip()
     return (
         f"Linux {platform.release()}, {cpus} CPUs ({next(models, platform.machine())}),"
-        f" commit {commit or 'unknown'}"
+        f" TCP congestion control {CONGESTION.read_text().strip()}, commit {commit or 'unknown'}"
     )
 
 
