@@ -77,8 +77,8 @@ class Selector:
 
     def _in_turn(self, now: float) -> Server | None:
         slots = self.servers.slots
-        turn, count = self.turn, len(slots)
-        for turn in range(turn, turn + count):
+        first, count = self.turn, len(slots)
+        for turn in range(first, first + count):
             server = slots[turn % count]
             if server.in_use and server.banned_until <= now:  # `available`, without the call
                 self.turn = server.slot + 1

@@ -40,6 +40,8 @@ TRICKLE: Final = 16384
 """A spliced turn that moves less than this would have been cheaper copied."""
 MSG_DONTWAIT: Final = int(_MSG_DONTWAIT)
 LAST_PIECE: Final = int(_MSG_DONTWAIT | MSG_MORE)
+TO_THE_END: Final = HANGUP | URGENT
+"""Stands for the events when a flow goes on by itself: read until there is no more."""
 SURE_END: Final = HANGUP | URGENT | ERROR
 UNUSUAL: Final = WRITE | ERROR
 
@@ -88,7 +90,7 @@ class Flow:
         """Bytes read that the sink has not taken yet."""
         return len(self.held or b"") + (self.pipe.level if self.pipe is not None else 0)
 
-    def pump(self, mask: int = READ_ON) -> None:  # noqa: C901  a call a step costs too much here
+    def pump(self, mask: int = TO_THE_END) -> None:  # noqa: C901  a call a step costs too much here
         """Move what is there; `mask` is the events of the source, by default: read to the end."""
         if mask & UNUSUAL:
             self._attend(mask)
