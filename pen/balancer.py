@@ -72,14 +72,14 @@ class Balancer:
         try:
             self._configure()
             self._open()
+            if not self.options.foreground:
+                daemon.go_to_background(self._settle)
+                daemon.log_to_syslog()
+            else:
+                self._settle()
         except BaseException:
             self._close()
             raise
-        if not self.options.foreground:
-            daemon.go_to_background(self._settle)
-            daemon.log_to_syslog()
-        else:
-            self._settle()
 
     def _configure(self) -> None:
         """Settings: options in their order, the config file, the command line's servers."""

@@ -9,6 +9,7 @@ import pwd
 import resource
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ def raise_descriptor_limit(wanted: int) -> int:
 class PidFile:
     """A file with the process id, opened early and written when the id is final.
 
+    It may be another pen's until it is written, and again when that pen starts anew: it
+    is removed only while it is empty or holds this process's id.
+
     Raises:
         PenError: the file cannot be written.
     """
@@ -92,29 +96,39 @@ class PidFile:
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except (OSError, ValueError) as error:
             raise PenError(f"cannot write pid file '{path}': {_reason(error)}") from None
 
     def write(self) -> None:
         """Write this process's id."""
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise PenError(f"cannot write pid file '{self.path}': {_reason(error)}") from None
 
     def remove(self) -> None:
-        """Remove the file; where we no longer may, leave it empty."""
-        try:
-            os.unlink(self.path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, 0)
+        """Remove the file if it is ours; where we no longer may, leave it empty."""
+        if self._is_ours():
+            try:
+                os.unlink(self.path)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, 0)
         os.close(self._fd)
+
+    def _is_ours(self) -> bool:
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            return False
+        return os.pread(self._fd, 32, 0).strip() in (b"", str(os.getpid()).encode())
 
 
 def go_to_background(when_ready: Callable[[], None]) -> None:
     """Fork; the parent leaves once the child has run `when_ready` (the pid file is there).
 
-    All that can fail has been tried before, so the terminal has seen the message.
+    The child keeps the terminal until then, so that a message of what fails is seen; the
+    parent's exit status is then 1.
     """
     ready, tell = os.pipe()
     if os.fork():
@@ -123,11 +137,11 @@ def go_to_background(when_ready: Callable[[], None]) -> None:
         os._exit(0 if done else 1)
     os.close(ready)
     os.setsid()
+    when_ready()
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
-    when_ready()
     os.write(tell, b"1")
     os.close(tell)
 
