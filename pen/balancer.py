@@ -275,6 +275,8 @@ class Balancer:
         self.relays.retune()
         if settings.idle_timeout != applied.idle_timeout:
             self.relays.watch_idle()
+        if self.relays.room_made is not None:
+            self.relays.room_made()  # for a limit may have been raised
         self._applied = replace(settings)
 
     def _relisten(self, address: str) -> None:
