@@ -222,12 +222,15 @@ class Balancer:
                 self.save_statistics()
 
     def _reload(self) -> None:
-        """HUP: reopen the log, read the config again, look the servers' names up again."""
+        """HUP: read the config again, reopen the log, look the servers' names up again."""
+        try:
+            if self.state.settings.config_file is not None and self.options.config_file:
+                read_config(self.registry, self, self.state.settings.config_file)
+        except PenError as error:
+            logger.error("HUP: %s; going on as before", error)
         try:
             if self._log is not None:
                 self._log.reopen()
-            if self.state.settings.config_file is not None and self.options.config_file:
-                read_config(self.registry, self, self.state.settings.config_file)
         except PenError as error:
             logger.error("HUP: %s; going on as before", error)
         for server in self.state.servers.all():
