@@ -27,11 +27,12 @@ from pen.core.session import Sessions
 from pen.core.settings import Settings
 from pen.core.state import State
 from pen.logs import RequestLog, open_log
+from pen.logs.observer import make_observer
 from pen.net.listener import Listener, open_listener
 from pen.net.pollers import make_poller
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
-from pen.net.relays import Observer, Relays
+from pen.net.relays import Relays
 from pen.options import Options, Step
 from pen.stats import html, text
 from pen.stats.snapshot import take_snapshot
@@ -72,9 +73,8 @@ class Balancer:
         try:
             self._configure()
             self._open()
-            if not self.options.foreground:
-                daemon.go_to_background(self._settle)
-                daemon.log_to_syslog()
+            if background is not None:
+                background.enter(self._settle)
             else:
                 self._settle()
         except BaseException:
@@ -266,10 +266,18 @@ class Balancer:
         settings, applied = self.state.settings, self._applied
         if settings.poller != applied.poller and self.running:
             raise CommandError(f"'{settings.poller}' must be given before pen starts")
-        if settings.listen != applied.listen:
-            self._relisten(settings.listen)
-        if settings.log != applied.log:
-            self._relog(settings.log)
+        relog = settings.log != applied.log
+        log = open_log(settings.log) if relog and settings.log is not None else None
+        try:
+            if settings.listen != applied.listen:
+                self._relisten(settings.listen)
+        except PenError:
+            if log is not None:
+                log.close()
+            raise
+        # Nothing fails from here on.
+        if relog:
+            self._relog(log)
         if settings.clients_max != self.state.clients.capacity:
             self.state.clients.capacity = settings.clients_max
         if settings.conn_max > applied.conn_max:
@@ -306,27 +314,11 @@ class Balancer:
         listener.start()
         return listener
 
-    def _relog(self, target: str | None) -> None:
-        new = open_log(target) if target is not None else None
+    def _relog(self, new: RequestLog | None) -> None:
         if self._log is not None:
             self._log.close()
         self._log = new
-        self.relays.set_observer(None if new is None else self._make_observer(new))
-
-    def _make_observer(self, log: RequestLog) -> Observer:
-        turn_ends = self.reactor
-
-        def observe(relay: Relay, piece: bytes) -> None:
-            if log.flush not in turn_ends.at_turn_end:
-                turn_ends.at_turn_end.append(log.flush)
-            log.record(
-                relay.address or "unix",
-                int(time.time()),
-                relay.server.address,
-                piece[:REQUEST_MAX],
-            )
-
-        return observe
+        self.relays.set_observer(None if new is None else make_observer(new, self.reactor))
 
     # What commands ask for.
 
@@ -386,10 +378,6 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-REQUEST_MAX = 1024
-"""Bytes of a piece that a log looks at; no form of record holds more."""
 
 
 def _collide(old: Endpoint, new: Endpoint) -> bool:
