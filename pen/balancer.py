@@ -70,6 +70,7 @@ class Balancer:
         Raises:
             PenError: what cannot be done, and why; nothing is left behind.
         """
+        background = None if self.options.foreground else daemon.Background()
         try:
             self._configure()
             self._open()

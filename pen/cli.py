@@ -45,15 +45,11 @@ class SettingOption:
 
     def declare(self) -> click.Option:
         """The option, for click."""
-        kind = click.IntRange(*self.number) if self.number else None
-        return click.Option(
-            [f"-{self.letter}", f"--{self.long}", self.long.replace("-", "_")],
-            metavar=self.metavar,
-            is_flag=self.metavar is None,
-            multiple=self.metavar is not None,
-            type=kind if self.metavar else None,
-            help=self.help,
-        )
+        names = [f"-{self.letter}", f"--{self.long}", self.long.replace("-", "_")]
+        if self.metavar is None:
+            return click.Option(names, is_flag=True, help=self.help)
+        kind = click.IntRange(*self.number) if self.number else click.STRING
+        return click.Option(names, metavar=self.metavar, multiple=True, type=kind, help=self.help)
 
 
 SETTING_OPTIONS = (
@@ -161,8 +157,7 @@ def make_command() -> click.Command:
         click.Option(["-u", "--user"], metavar="USER",
                      help="Become USER, its group and its groups, once everything is open."),
         *(option.declare() for option in SETTING_OPTIONS),
-        *(click.Option([f"-{letter}", f"obsolete_{letter}"], hidden=True, metavar=metavar,
-                       is_flag=metavar is None) for letter, metavar, _ in OBSOLETE),
+        *(_obsolete(letter, metavar) for letter, metavar, _ in OBSOLETE),
         click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False,
                      callback=_version, help="Print the version."),
     ]  # fmt: skip
@@ -176,6 +171,13 @@ def make_command() -> click.Command:
         help=HELP,
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     )
+
+
+def _obsolete(letter: str, metavar: str | None) -> click.Option:
+    names = [f"-{letter}", f"obsolete_{letter}"]
+    if metavar is None:
+        return click.Option(names, hidden=True, is_flag=True)
+    return click.Option(names, hidden=True, metavar=metavar)
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001

@@ -124,44 +124,48 @@ class PidFile:
         return os.pread(self._fd, 32, 0).strip() in (b"", str(os.getpid()).encode())
 
 
-def go_to_background(when_ready: Callable[[], None]) -> None:
-    """Fork; the parent leaves once the child has run `when_ready` (the pid file is there).
+class Background:
+    """The way into the background.
 
-    The child keeps the terminal until then, so that a message of what fails is seen; the
-    parent's exit status is then 1.
+    Made early, before a chroot hides /dev/null and the syslog socket; entered last, when all
+    that can fail has been tried and the terminal has seen the message.
     """
-    ready, tell = os.pipe()
-    if os.fork():
+
+    def __init__(self) -> None:
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self._syslog: logging.Handler = logging.handlers.SysLogHandler(
+                "/dev/log", logging.handlers.SysLogHandler.LOG_USER
+            )
+        except OSError:
+            self._syslog = logging.NullHandler()
+
+    def enter(self, when_ready: Callable[[], None]) -> None:
+        """Fork; the parent leaves once the child has run `when_ready` (the pid file is there).
+
+        The child keeps the terminal until then, so that a message of what fails is seen; the
+        parent's exit status is then 1.
+        """
+        ready, tell = os.pipe()
+        if os.fork():
+            os.close(tell)
+            done = os.read(ready, 1)
+            os._exit(0 if done else 1)
+        os.close(ready)
+        os.setsid()
+        when_ready()
+        self._syslog.setFormatter(logging.Formatter(f"pen[{os.getpid()}]: %(message)s"))
+        _set_handler(self._syslog)
+        for fd in (0, 1, 2):
+            os.dup2(self._null, fd)
+        os.write(tell, b"1")
         os.close(tell)
-        done = os.read(ready, 1)
-        os._exit(0 if done else 1)
-    os.close(ready)
-    os.setsid()
-    when_ready()
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
-    os.write(tell, b"1")
-    os.close(tell)
 
 
 def log_to_stderr() -> None:
     """Messages of `logging` go to stderr, with the time."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s pen: %(message)s", "%Y-%m-%d %H:%M:%S"))
-    _set_handler(handler)
-
-
-def log_to_syslog() -> None:
-    """Messages of `logging` go to syslog, facility user."""
-    try:
-        handler: logging.Handler = logging.handlers.SysLogHandler(
-            "/dev/log", logging.handlers.SysLogHandler.LOG_USER
-        )
-    except OSError:
-        handler = logging.NullHandler()
-    handler.setFormatter(logging.Formatter(f"pen[{os.getpid()}]: %(message)s"))
     _set_handler(handler)
 
 

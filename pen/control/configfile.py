@@ -91,7 +91,6 @@ def write_config(registry: Registry, pen: Pen, path: str | None) -> None:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise CommandError(f"cannot write '{printable(target)}': {reason}") from None
-    pen.state.settings.config_file = target
 
 
 def _refuse_special(path: str) -> None:
