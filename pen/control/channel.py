@@ -69,13 +69,31 @@ class Channel:
             while self._reply:
                 self._reply = self._reply[self._stream.send(self._reply) :]
             self._stream.shutdown(socket.SHUT_WR)
-            self._stream.recv(LINE_MAX)  # what is left unread would make close() a reset
+            if len(self._line) > LINE_MAX or self._stream.recv(LINE_MAX):
+                self._discard()
+                return
         except BlockingIOError:
             if self._reply:
                 if self._fd not in reactor.handlers:
                     reactor.handlers[self._fd] = self._send
                     reactor.poller.watch(self._fd, read=False, write=True)
                 return
+        except OSError:
+            pass
+        self.close()
+
+    def _discard(self) -> None:
+        """Read on until the peer ends: close() with something unread takes the reply back."""
+        reactor = self._port.reactor
+        reactor.remove(self._fd)
+        reactor.add(self._fd, self._on_surplus)
+
+    def _on_surplus(self, mask: int) -> None:  # noqa: ARG002
+        try:
+            if self._stream.recv(LINE_MAX):
+                return
+        except BlockingIOError:
+            return
         except OSError:
             pass
         self.close()
