@@ -18,7 +18,8 @@ def declare(registry: Registry) -> None:
 def _close(pen: Pen, number: int) -> str:
     if number >= pen.state.settings.conn_max:
         return f"Connection {number} out of range"
-    pen.close_connection(number)
+    if pen.running:
+        pen.close_connection(number)
     return f"Forcibly closing connection {number}"
 
 

@@ -41,6 +41,8 @@ def _control(pen: Pen) -> str:
 
 
 def _exit(pen: Pen) -> str | None:
+    if not pen.running:
+        raise CommandError("there is nothing to end before pen has started")
     if not pen.state.settings.exit_enabled:
         return "Exit is not enabled; restart with -X flag"
     pen.stop()
