@@ -42,12 +42,13 @@ def declare_number(
         parse: what the word must be.
         help: one line.
         reply: how the value is printed.
-        grows: a smaller number than the present one changes nothing (as in C).
+        grows: once pen runs, a smaller number than the present one changes nothing (as in C).
     """
 
     def run(pen: Pen, value: int | None = None) -> str:
         settings = pen.state.settings
-        if value is not None and not (grows and value < getattr(settings, name)):
+        shrinks = grows and pen.running and value is not None and value < getattr(settings, name)
+        if value is not None and not shrinks:
             with pen.changing():
                 setattr(settings, name, value)
         return reply.format(getattr(settings, name))
