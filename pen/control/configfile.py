@@ -15,34 +15,39 @@ DEPTH_MAX = 16
 """Files that include files; deeper is a circle."""
 
 
-def read_config(registry: Registry, pen: Pen, path: str, depth: int = 0) -> str:
+def read_config(registry: Registry, pen: Pen, path: str) -> str:
     """Run a file's commands and return their replies.
 
     Access lists that the file names are emptied first, so that reading it again does
-    not append its entries twice. A mistake in any line leaves everything as it was.
+    not append its entries twice; files that it includes count as parts of it. A mistake
+    in any line leaves everything as it was.
 
     Raises:
         CommandError: the file cannot be read, or names file and line of a mistake.
     """
+    return _read(registry, pen, path, 0, set())
+
+
+def _read(registry: Registry, pen: Pen, path: str, depth: int, emptied: set[int]) -> str:
+    """`emptied`: the access lists that this reading has emptied already."""
     if depth >= DEPTH_MAX:
         raise CommandError(f"'{path}': files include each other more than {DEPTH_MAX} deep")
     understood = list(_understand(registry, path))
     replies = []
     with pen.changing(tables=True):
-        for number in {call.values[0] for _, call in understood if call.command.words == "acl"}:
+        named = {call.values[0] for _, call in understood if call.command.words == "acl"}
+        for number in named - emptied:
             pen.state.acls.clear(number)
+        emptied |= named
         for line, call in understood:
             try:
-                replies.append(_run(registry, pen, call, depth))
+                if call.command.words == "include":
+                    replies.append(_read(registry, pen, call.values[0], depth + 1, emptied))
+                else:
+                    replies.append(call.run(pen))
             except PenError as error:
                 raise CommandError(f"{path}:{line}: {error}") from None
     return "".join(replies)
-
-
-def _run(registry: Registry, pen: Pen, call: Invocation, depth: int) -> str:
-    if call.command.words == "include":
-        return read_config(registry, pen, call.values[0], depth + 1)
-    return call.run(pen)
 
 
 def _understand(registry: Registry, path: str) -> Iterator[tuple[int, Invocation]]:

@@ -1,0 +1,64 @@
+"""Stand-ins for what the tested part talks to."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pen.control.registry import Registry
+from pen.core.state import State
+
+
+class FakePen:
+    """A pen without sockets: everything that decides is real, and time is what the test says."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.command_line = "pen 80 server"
+        self.running = False
+        self.now = 1000.0
+        self.stopped = False
+        self.closed: list[int] = []
+
+    @contextmanager
+    def changing(self, *, tables: bool = False) -> Iterator[None]:
+        with self.state.attempt(tables=tables):
+            yield
+        self.state.clients.capacity = self.state.settings.clients_max
+
+    def listening_on(self) -> str:
+        return self.state.settings.listen
+
+    def controlled_on(self) -> str:
+        return "/run/pen.control"
+
+    def save_statistics(self) -> None:
+        """Nowhere to."""
+
+    def status_page(self) -> str:
+        return "<!DOCTYPE html>"
+
+    def close_connection(self, number: int) -> None:
+        self.closed.append(number)
+
+    def read_config(self, path: str) -> None:
+        from pen.control.commands import make_registry
+        from pen.control.configfile import read_config
+
+        read_config(make_registry(), self, path)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def memory(pen: FakePen, registry: Registry) -> tuple[Any, ...]:
+    """All that a configuration decides about; equal for pens that will behave alike."""
+    settings = dataclasses.asdict(pen.state.settings)
+    settings.pop("config_file")
+    servers = [
+        (s.slot, s.name, s.endpoint, s.max, s.hard, s.weight, s.prio, s.acl,
+         round(s.banned_until), s.banned_by_hand)
+        for s in pen.state.servers.all()
+    ]  # fmt: skip
+    acls = [[str(entry) for entry in each.entries] for each in pen.state.acls.lists]
+    return settings, servers, acls, list(registry.saved(pen))
