@@ -68,11 +68,14 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
             return
+        except BlockingIOError:
+            pass  # somebody listens, and is slow to accept
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
