@@ -69,7 +69,12 @@ def command(address: str, words: tuple[str, ...]) -> None:
         reply = ask(address, " ".join(words))
     except OSError as error:
         raise PenError(f"no answer from pen at {address}: {error.strerror or error}") from None
-    click.echo(reply, nl=False)
+    try:
+        click.echo(reply, nl=False)
+    except BrokenPipeError:
+        raise  # click ends quietly
+    except OSError as error:
+        raise PenError(f"cannot write the reply: {error.strerror}") from None
     if reply.startswith("error:"):
         sys.exit(1)
 
