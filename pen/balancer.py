@@ -159,12 +159,12 @@ class Balancer:
         address = self.options.control
         if address is None:
             return
+        with _usage_errors():
+            endpoint = parse_listen(address)
         if os.geteuid() == 0 and user is None:
             logger.warning("no control port: pen runs as root; use -u USER, or -u root to insist")
             return
-        self._control = ControlPort(
-            self.reactor, parse_listen(address), self._may_control, self._answer
-        )
+        self._control = ControlPort(self.reactor, endpoint, self._may_control, self._answer)
 
     def _may_control(self, address: str) -> bool:
         return self.state.acls.permits(self.state.settings.control_acl, address)

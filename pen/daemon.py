@@ -163,7 +163,8 @@ class Background:
 
 
 def log_to_stderr() -> None:
-    """Messages of `logging` go to stderr, with the time."""
+    """Messages of `logging` go to stderr, with the time; all of them, until settings say."""
+    logger.setLevel(logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s pen: %(message)s", "%Y-%m-%d %H:%M:%S"))
     _set_handler(handler)
