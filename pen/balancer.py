@@ -29,7 +29,7 @@ from pen.core.state import State
 from pen.logs import RequestLog, open_log
 from pen.logs.observer import make_observer
 from pen.net.listener import Listener, open_listener
-from pen.net.pollers import make_poller
+from pen.net.pollers import SelectPoller, make_poller
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
 from pen.net.relays import Relays
@@ -42,6 +42,8 @@ logger = logging.getLogger("pen")
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 OWN_DESCRIPTORS = 64
 """Descriptors needed beside two for each connection."""
+HELD_MIN = 16
+"""Connections to try for even where descriptors are too few by that reckoning."""
 
 
 class Balancer:
@@ -147,12 +149,15 @@ class Balancer:
         daemon.confine(options.chroot, user)
 
     def _reserve_descriptors(self) -> None:
-        wanted = 2 * self.state.settings.conn_max + OWN_DESCRIPTORS
-        limit = daemon.raise_descriptor_limit(wanted)
+        settings = self.state.settings
+        wanted = 2 * settings.conn_max + OWN_DESCRIPTORS
+        ceiling = SelectPoller.LIMIT if settings.poller == SelectPoller.name else None
+        limit = daemon.raise_descriptor_limit(wanted, ceiling)
+        self.state.sessions.holdable = max(HELD_MIN, (limit - OWN_DESCRIPTORS) // 2)
         if limit < wanted:
             logger.warning(
-                "open files are limited to %d, so at most %d of %d connections can be held",
-                limit, (limit - OWN_DESCRIPTORS) // 2, self.state.settings.conn_max,
+                "open files are limited to %d, so at most %d of %d connections are held at once",
+                limit, self.state.sessions.holdable, settings.conn_max,
             )  # fmt: skip
 
     def _open_control(self, user: daemon.User | None) -> None:

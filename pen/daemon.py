@@ -71,9 +71,15 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def raise_descriptor_limit(wanted: int) -> int:
-    """Allow as many open files as wanted, as far as the system lets us; returns the limit."""
+def raise_descriptor_limit(wanted: int, ceiling: int | None = None) -> int:
+    """Allow as many open files as wanted, as far as the system lets us; returns the limit.
+
+    `ceiling`: the number that no descriptor may reach, though the system would let it.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if ceiling is not None and max(soft, wanted) > ceiling:
+        soft = wanted = min(ceiling, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft >= wanted:
         return soft
     for limits in ((wanted, max(wanted, hard)), (min(wanted, hard), hard)):

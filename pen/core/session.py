@@ -112,6 +112,8 @@ class Sessions(Generic[S]):
     acls: AccessLists
     pending: int = 0
     """Sessions that are CONNECTING."""
+    holdable: int = 1 << 30
+    """Sessions that the system's limits leave room for."""
     _open: dict[int, S] = field(default_factory=dict)
     _free: list[int] = field(default_factory=list)
 
@@ -130,7 +132,8 @@ class Sessions(Generic[S]):
     def room(self) -> int:
         """How many more may begin; below 1, clients must wait in the kernel's backlog."""
         settings = self.settings
-        return min(settings.conn_max - len(self._open), settings.pending_max - self.pending)
+        held_max = min(settings.conn_max, self.holdable)
+        return min(held_max - len(self._open), settings.pending_max - self.pending)
 
     def begin(self, session: S, now: float) -> bool:
         """A client connected: find it a server; False: close it, for nobody takes it."""
