@@ -12,23 +12,22 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from typing import cast
 
 from pen import daemon
 from pen.control.channel import ControlPort
 from pen.control.commands import make_registry
 from pen.control.configfile import read_config
-from pen.core.address import Endpoint, parse_listen, parse_server, resolve
+from pen.core.address import parse_listen, parse_server, resolve
+from pen.core.applying import Applier, Prepared
 from pen.core.errors import AddressError, CommandError, PenError, ResolveError, UsageError
 from pen.core.servers import ABUSE_SLOT, EMERGENCY_SLOT, Server
 from pen.core.session import Sessions
 from pen.core.settings import Settings
 from pen.core.state import State
-from pen.logs import RequestLog, open_log
-from pen.logs.observer import make_observer
-from pen.net.listener import Listener, open_listener
+from pen.logs.current import CurrentLog
+from pen.net.listening import Listening
 from pen.net.pollers import SelectPoller, make_poller
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
@@ -57,11 +56,12 @@ class Balancer:
         self.running = False
         self.reactor: Reactor
         self.relays: Relays
-        self._listener: Listener | None = None
+        self._listening: Listening
+        self._log: CurrentLog
+        self._applier: Applier
         self._control: ControlPort | None = None
-        self._log: RequestLog | None = None
         self._pid_file: daemon.PidFile | None = None
-        self._applied = Settings()
+        self._closing = ExitStack()
         self._depth = 0
 
     # Starting.
@@ -81,7 +81,7 @@ class Balancer:
             else:
                 self._settle()
         except BaseException:
-            self._close()
+            self._closing.close()
             raise
 
     def _configure(self) -> None:
@@ -137,15 +137,25 @@ class Balancer:
         return Server(slot, resolve(spec.host, spec.port), spec.host)
 
     def _open(self) -> None:
-        """Everything that asks the system for something."""
-        options, settings = self.options, self.state.settings
+        """Everything that asks the system for something; it is closed in reverse order."""
+        options, settings, opened = self.options, self.state.settings, self._closing.callback
         user = daemon.find_user(options.user) if options.user is not None else None
         self._reserve_descriptors()
         self.reactor = Reactor(make_poller(settings.poller))
+        if options.pid_file:
+            self._pid_file = daemon.PidFile(options.pid_file)
+            opened(self._pid_file.remove)
         self.relays = Relays(self.reactor, cast(Sessions[Relay], self.state.sessions), settings)
-        self._pid_file = daemon.PidFile(options.pid_file) if options.pid_file else None
+        self._log = CurrentLog(self.reactor, self.relays.set_observer)
+        opened(self._log.close)
         self._open_control(user)
-        self._apply()
+        opened(self.relays.close_all, "pen ends")
+        self._listening = Listening(self.relays)
+        opened(self._listening.close)
+        self._applier = Applier(
+            self._follow_poller, self._log.follow, self._listening.follow, self._follow_sizes
+        )
+        self._applier.apply(settings)
         daemon.confine(options.chroot, user)
 
     def _reserve_descriptors(self) -> None:
@@ -170,6 +180,7 @@ class Balancer:
             logger.warning("no control port: pen runs as root; use -u USER, or -u root to insist")
             return
         self._control = ControlPort(self.reactor, endpoint, self._may_control, self._answer)
+        self._closing.callback(self._control.close)
 
     def _may_control(self, address: str) -> bool:
         return self.state.acls.permits(self.state.settings.control_acl, address)
@@ -195,23 +206,11 @@ class Balancer:
         try:
             self.reactor.run()
         finally:
-            self._close()
+            self._closing.close()
 
     def stop(self) -> None:
         """End cleanly."""
         self.reactor.stop()
-
-    def _close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-        if hasattr(self, "relays"):
-            self.relays.close_all("pen ends")
-        if self._control is not None:
-            self._control.close()
-        if self._log is not None:
-            self._log.close()
-        if self._pid_file is not None:
-            self._pid_file.remove()
 
     @property
     def now(self) -> float:
@@ -235,8 +234,7 @@ class Balancer:
         except PenError as error:
             logger.error("HUP: %s; going on as before", error)
         try:
-            if self._log is not None:
-                self._log.reopen()
+            self._log.reopen()
         except PenError as error:
             logger.error("HUP: %s; going on as before", error)
         for server in self.state.servers.all():
@@ -260,79 +258,33 @@ class Balancer:
             with self.state.attempt(tables=tables):
                 yield
                 if self._depth == 1 and self.running:
-                    self._apply()
-        except BaseException:
-            if self._depth == 1 and self.running:
-                self._apply()
-            raise
+                    self._applier.apply(self.state.settings)
         finally:
             self._depth -= 1
 
-    def _apply(self) -> None:
-        settings, applied = self.state.settings, self._applied
-        if settings.poller != applied.poller and self.running:
-            raise CommandError(f"'{settings.poller}' must be given before pen starts")
-        relog = settings.log != applied.log
-        log = open_log(settings.log) if relog and settings.log is not None else None
-        try:
-            if settings.listen != applied.listen:
-                self._relisten(settings.listen)
-        except PenError:
-            if log is not None:
-                log.close()
-            raise
-        # Nothing fails from here on.
-        if relog:
-            self._relog(log)
-        if settings.clients_max != self.state.clients.capacity:
-            self.state.clients.capacity = settings.clients_max
-        if settings.conn_max > applied.conn_max:
-            self._reserve_descriptors()
-        logger.setLevel(logging.DEBUG if settings.debug else logging.INFO)
-        self.relays.retune()
-        if settings.idle_timeout != applied.idle_timeout:
-            self.relays.watch_idle()
-        if self.relays.room_made is not None:
-            self.relays.room_made()  # for a limit may have been raised
-        self._applied = replace(settings)
+    def _follow_poller(self, wanted: Settings, applied: Settings) -> None:
+        if wanted.poller != applied.poller and self.running:
+            raise CommandError(f"'{wanted.poller}' must be given before pen starts")
 
-    def _relisten(self, address: str) -> None:
-        """Open the new listener before the old one is closed, unless they collide."""
-        endpoint = parse_listen(address)
-        old = self._listener
-        if old is not None and _collide(old.endpoint, endpoint):
-            old.close()
-            self._listener = None
-        try:
-            bound = open_listener(endpoint, self.state.settings.backlog)
-        except PenError:
-            if old is not None and self._listener is None:
-                self._listener = self._listen_at(old.endpoint)
-            raise
-        if self._listener is not None:
-            self._listener.close()
-        self._listener = Listener(bound, endpoint, self.relays)
-        self._listener.start()
+    def _follow_sizes(self, wanted: Settings, applied: Settings) -> Prepared:
+        def commit() -> None:
+            self.state.clients.capacity = wanted.clients_max
+            if wanted.conn_max > applied.conn_max:
+                self._reserve_descriptors()
+            logger.setLevel(logging.DEBUG if wanted.debug else logging.INFO)
+            self.relays.retune()
+            if wanted.idle_timeout != applied.idle_timeout:
+                self.relays.watch_idle()
+            if self.relays.room_made is not None:
+                self.relays.room_made()  # for a limit may have been raised
 
-    def _listen_at(self, endpoint: Endpoint) -> Listener:
-        bound = open_listener(endpoint, self.state.settings.backlog)
-        listener = Listener(bound, endpoint, self.relays)
-        listener.start()
-        return listener
-
-    def _relog(self, new: RequestLog | None) -> None:
-        if self._log is not None:
-            self._log.close()
-        self._log = new
-        self.relays.set_observer(None if new is None else make_observer(new, self.reactor))
+        return Prepared(commit)
 
     # What commands ask for.
 
     def listening_on(self) -> str:
         """Address that clients connect to."""
-        if self._listener is not None:
-            return str(self._listener.endpoint)
-        return self.state.settings.listen
+        return str(self._listening.endpoint) if self.running else self.state.settings.listen
 
     def controlled_on(self) -> str:
         """Address of the control port."""
@@ -384,8 +336,3 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _collide(old: Endpoint, new: Endpoint) -> bool:
-    """Whether both cannot be bound at once: the same port and one of them a wildcard."""
-    return old.port == new.port and old.port != 0
