@@ -46,20 +46,27 @@ class Consolidator:
         line_format: How the servers' lines are read.
         attribution: Pen's records.
         buffer: Where lines wait; None writes each at once.
+
+    Attributes:
+        serial: The number that the next line or record taken gets; they count up by one.
+        serials: The numbers of the lines that `due` or `flush` returned last, in the same order.
     """
 
     def __init__(
         self,
         line_format: LineFormat,
         attribution: Attribution,
-        buffer: ReorderBuffer[tuple[AccessLine, float]] | None,
+        buffer: ReorderBuffer[tuple[AccessLine, float, int]] | None,
     ) -> None:
         self.statistics = Statistics()
+        self.serial = 0
+        self.serials: list[int] = []
         self._format = line_format
         self._attribution = attribution
         self._buffer = buffer
         self._addresses: dict[bytes | str, bytes] = {}
         self._finished: list[bytes] = []
+        self._finished_serials: list[int] = []
 
     def take(self, datagrams: Iterable[tuple[bytes, str]], now: float) -> None:
         """Take datagrams, each with its sender's address, in the order in which they came."""
@@ -94,6 +101,7 @@ class Consolidator:
         return {} if self._buffer is None else self._buffer.lag(now)
 
     def _take_record(self, data: bytes, now: float) -> None:
+        self.serial += 1
         try:
             client, server, request = split_datagram(data)
         except RecordError:
@@ -103,6 +111,8 @@ class Consolidator:
         self._attribution.add(self._address(server), request, client, now)
 
     def _take_line(self, text: bytes, sender: bytes, now: float) -> None:
+        serial = self.serial
+        self.serial = serial + 1
         line = self._format.read(text, sender)
         if line is None:
             line = unreadable(text, sender)
@@ -114,14 +124,15 @@ class Consolidator:
         stamp = now if line.stamp is None else line.stamp
         buffer = self._buffer
         if buffer is None:
-            self._finish([(line, now)])
-        elif not buffer.add((line, now), len(text), line.server, stamp, now):
+            self._finish([(line, now, serial)])
+        elif not buffer.add((line, now, serial), len(text), line.server, stamp, now):
             self.statistics.late += 1
-            self._finish([(line, now)])
+            self._finish([(line, now, serial)])
 
-    def _finish(self, lines: list[tuple[AccessLine, float]]) -> None:
+    def _finish(self, lines: list[tuple[AccessLine, float, int]]) -> None:
         finished = self._finished
-        for line, came in lines:
+        self._finished_serials += [serial for _, _, serial in lines]
+        for line, came, _ in lines:
             client = None if line.request is None else self._client(line, line.request, came)
             finished.append(line.text if client is None else line.with_client(client))
 
@@ -141,6 +152,7 @@ class Consolidator:
 
     def _drain(self) -> list[bytes]:
         finished, self._finished = self._finished, []
+        self.serials, self._finished_serials = self._finished_serials, []
         return finished
 
     def _address(self, text: bytes | str) -> bytes:

@@ -112,3 +112,13 @@ def test_every_line_of_any_datagrams_is_written_or_counted(batch, hold):
         data.removesuffix(b"\n").count(b"\n") + 1 for data in batch if not data.startswith(b"+ ")
     )
     assert texts == consolidator.statistics.lines + consolidator.statistics.garbage
+
+
+def test_each_finished_line_is_known_by_its_number():
+    consolidator = engine()
+    consolidator.serial = 7
+    consolidator.take([line(second=46), record("1.1.1.1"), (b"\0\n", WWW), line(second=45)], NOW)
+    assert consolidator.due(NOW) == []
+    assert (consolidator.serials, consolidator.serial) == ([], 11)
+    assert len(consolidator.due(NOW + 3)) == 2
+    assert consolidator.serials == [10, 7]
