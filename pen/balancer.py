@@ -185,8 +185,8 @@ class Balancer:
     def _may_control(self, address: str) -> bool:
         return self.state.acls.permits(self.state.settings.control_acl, address)
 
-    def _answer(self, line: str) -> str:
-        return self.registry.answer(self, line)
+    def _answer(self, line: str, caller: str) -> str:
+        return self.registry.answer(self, line, caller)
 
     def _settle(self) -> None:
         """In the process that stays: signals, pid file, and the descriptors' handlers."""

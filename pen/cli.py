@@ -14,6 +14,7 @@ import click
 
 from pen import __version__, daemon
 from pen.balancer import Balancer
+from pen.control.words import quote
 from pen.core.errors import PenError, UsageError
 from pen.options import Options, Step
 
@@ -33,14 +34,15 @@ class SettingOption:
     command: str | None = None
     """The control command it stands for, ``{}`` being its value; or"""
     setting: str | None = None
-    """the setting it gives its value, where a command would take the value apart."""
+    """the setting it gives its value, where there is no command."""
     number: tuple[int, int] | None = None
     """Range of a setting's value."""
 
     def step(self, value: Any) -> Step:
         """What the option asks for, given this value."""
         if self.command is not None:
-            return Step(f"-{self.letter}", command=self.command.format(value))
+            word = quote(value) if isinstance(value, str) and self.command != "{}" else value
+            return Step(f"-{self.letter}", command=self.command.format(word))
         return Step(f"-{self.letter}", setting=self.setting, value=value)
 
     def declare(self) -> click.Option:
@@ -60,12 +62,12 @@ SETTING_OPTIONS = (
     ),
     SettingOption(
         "c", "clients-max", "Remember up to N clients [2048].",
-        "N", setting="clients_max", number=(1, 10_000_000),
+        "N", command="clients_max {}",
     ),
     SettingOption("h", "hash", "Let the client's address choose its server.", command="hash"),
     SettingOption(
         "l", "log", "Log requests to a file, or to a penlogd at HOST:PORT.",
-        "FILE", setting="log",
+        "FILE", command="log {}",
     ),
     SettingOption(
         "m", "multi-accept", "Accept up to N connections per wake-up [100].",
@@ -93,12 +95,12 @@ SETTING_OPTIONS = (
     ),
     SettingOption(
         "w", "web-stats", "Write the status page to FILE on signal USR1.",
-        "FILE", setting="web_stats",
+        "FILE", command="web_stats {}",
     ),
     SettingOption("W", "by-weight", "Choose by connections / weight.", command="weight"),
     SettingOption(
         "x", "conn-max", "Allow N connections at once [500].",
-        "N", setting="conn_max", number=(1, 10_000_000),
+        "N", command="conn_max {}",
     ),
     SettingOption(
         "X", "enable-exit", "Let the control command 'exit' work.", setting="exit_enabled"

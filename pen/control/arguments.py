@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from pen.control.registry import Argument, printable
+from pen.control.registry import Argument
+from pen.control.words import printable
 from pen.core.address import parse_port
 from pen.core.errors import AddressError, CommandError
 
@@ -36,7 +37,9 @@ def port(word: str) -> int:
 
 
 def word(text: str) -> str:
-    """Any word that could be a name or a path."""
+    """Any word that could be a name or a path; `write` can save it (see `words.quote`)."""
+    if not text:
+        raise CommandError("a name cannot be empty")
     if not text.isprintable():
         raise CommandError(f"'{printable(text)}' has characters that no name has")
     return text

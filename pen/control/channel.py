@@ -6,6 +6,7 @@ events in the balancer's own loop, within bounds of size, number and time.
 
 import logging
 import socket
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -21,16 +22,26 @@ PATIENCE: Final = 60.0
 CHANNELS_MAX: Final = 64
 """Control connections at once; the oldest gives way to a new one."""
 SOCKET_MODE: Final = 0o600
+PEERCRED: Final = struct.Struct("iII")
+"""pid, uid, gid."""
 
-Answer = Callable[[str], str]
-"""Runs a command line and returns the reply."""
+Answer = Callable[[str, str], str]
+"""Given a command line and who sent it, runs it and returns the reply."""
+
+
+def _process(stream: socket.socket) -> str:
+    """Who is at the other end of a Unix socket (SO_PEERCRED, unix(7))."""
+    credentials = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEERCRED.size)
+    pid, uid, _ = PEERCRED.unpack(credentials)
+    return f"uid {uid} pid {pid}"
 
 
 class Channel:
     """One control connection."""
 
-    def __init__(self, port: "ControlPort", stream: socket.socket) -> None:
+    def __init__(self, port: "ControlPort", stream: socket.socket, caller: str) -> None:
         self._port = port
+        self._caller = caller
         self._stream = stream
         self._fd = stream.fileno()
         self._line = bytearray()
@@ -58,7 +69,7 @@ class Channel:
         if len(line) > LINE_MAX:
             reply = f"error: the line is longer than {LINE_MAX} bytes\n"
         else:
-            reply = self._port.answer(line.decode(errors="replace").rstrip("\r"))
+            reply = self._port.answer(line.decode(errors="replace").rstrip("\r"), self._caller)
         self._reply = reply.encode(errors="replace")
         self._port.reactor.remove(self._fd)
         self._send(0)
@@ -151,14 +162,15 @@ class ControlPort:
         except OSError:
             return
         address = unmapped(peer[0]) if isinstance(peer, tuple) else ""
+        caller = f"{address} port {peer[1]}" if address else _process(stream)
         if not self._permits(address):
-            logger.debug("control connection from %s denied", address)
+            logger.debug("control connection from %s denied", caller)
             stream.close()
             return
         stream.setblocking(False)
         if len(self._channels) >= CHANNELS_MAX:
             self._channels[0].close()
-        self._channels.append(Channel(self, stream))
+        self._channels.append(Channel(self, stream, caller))
         if not self._timed:
             self._timed = True
             self.reactor.call_at(self.reactor.now + PATIENCE, self._close_stalled)

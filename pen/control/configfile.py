@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 
 from pen.control.context import Pen
-from pen.control.registry import LINE_MAX, Invocation, Registry, printable
+from pen.control.registry import LINE_MAX, Invocation, Registry
+from pen.control.words import printable
 from pen.core.errors import CommandError, PenError
 
 SIZE_MAX = 64 << 20

@@ -6,15 +6,22 @@ registry: dispatch, error messages, reading a config file, `write`, `penctl --he
 the test that each command is in the man page.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from pen.control.context import Pen
+from pen.control.words import printable, split_words
 from pen.core.errors import CommandError, PenError
+
+logger = logging.getLogger("pen")
 
 LINE_MAX = 65536
 """Bytes in a command line; more is a mistake."""
+MESSAGE_MAX = 10_000
+"""Characters of an error; what it quotes is much shorter, but paths of files are whole."""
 
 Parse = Callable[[str], Any]
 """Turns a word into a value or raises CommandError that names the word."""
@@ -36,6 +43,14 @@ class Argument:
         return f"[{shown}]" if self.optional else shown
 
 
+class Asks(Enum):
+    """Which forms of a command change nothing, so that a port for questions answers them."""
+
+    NEVER = "it changes something"
+    BARE = "without arguments it asks, with arguments it changes"
+    ALWAYS = "it only asks"
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A command's declaration."""
@@ -48,6 +63,7 @@ class Command:
     save: Callable[[Pen], Iterable[str]] | None = None
     """The commands that bring this setting back."""
     obsolete: bool = False
+    asks: Asks = Asks.NEVER
 
     @property
     def usage(self) -> str:
@@ -82,6 +98,12 @@ class Invocation:
     command: Command
     values: list[Any]
 
+    @property
+    def asks(self) -> bool:
+        """Whether it changes nothing."""
+        asks = self.command.asks
+        return asks is Asks.ALWAYS or (asks is Asks.BARE and not self.values)
+
     def run(self, pen: Pen) -> str:
         """Carry it out; returns the reply, lines ended by newlines."""
         reply = self.command.run(pen, *self.values)
@@ -111,7 +133,7 @@ class Registry:
         Raises:
             CommandError: unknown command, or arguments that do not fit.
         """
-        words = strip_comment(line).split()
+        words = split_words(line)
         if not words:
             return None
         if words[0] == "no" and len(words) > 1:
@@ -121,13 +143,28 @@ class Registry:
             raise CommandError(f"'{printable(words[0])}' is no command; see penctl --help")
         return Invocation(command, command.parse(words[1:]))
 
-    def answer(self, pen: Pen, line: str) -> str:
-        """Run a line; the reply, or one line ``error: ...``."""
+    def answer(
+        self, pen: Pen, line: str, caller: str = "nobody", *, questions_only: bool = False
+    ) -> str:
+        """Run a line; the reply, or one line ``error: ...``.
+
+        Args:
+            pen: whom it is for.
+            line: the command.
+            caller: who gave it, for the log.
+            questions_only: refuse what changes anything.
+        """
         try:
             invocation = self.understand(line)
-            return invocation.run(pen) if invocation else ""
+            if invocation is None:
+                return ""
+            if questions_only and not invocation.asks:
+                raise CommandError(f"'{printable(line)}' is no question; this port answers those")
+            level = logging.DEBUG if invocation.asks else logging.INFO
+            logger.log(level, "control: %s: %s", caller, printable(line, MESSAGE_MAX))
+            return invocation.run(pen)
         except PenError as error:
-            return f"error: {printable(str(error))}\n"
+            return f"error: {printable(str(error), MESSAGE_MAX)}\n"
 
     def saved(self, pen: Pen) -> Iterator[str]:
         """Every setting as commands, one a line."""
@@ -138,17 +175,3 @@ class Registry:
 
 def _beside(command: Command) -> tuple[str, bool]:
     return command.words.removeprefix("no "), command.words.startswith("no ")
-
-
-def strip_comment(line: str) -> str:
-    """A line without its comment: from a first ``#``, or a `` #``, to the end."""
-    stripped = line.strip()
-    if stripped.startswith("#"):
-        return ""
-    return stripped.partition(" #")[0]
-
-
-def printable(text: str) -> str:
-    """Text that may be shown on a terminal: what is not printable is escaped, long is cut."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= 500 else shown[:500] + "..."

@@ -87,8 +87,8 @@ def parse_listen(text: str, default_host: str = UNSET, protocol: str = "tcp") ->
 
 def unix_endpoint(path: str) -> Endpoint:
     """A Unix socket's address; sun_path holds 107 bytes (unix(7))."""
-    if len(path.encode(errors="surrogateescape")) > 107 or "\0" in path:
-        raise AddressError(f"socket path '{path}' cannot be used: at most 107 bytes, no NUL")
+    if not path.isprintable() or len(path.encode()) > 107:
+        raise AddressError(f"socket path {path!r} cannot be used: at most 107 bytes, all printable")
     return Endpoint(socket.AF_UNIX, path)
 
 

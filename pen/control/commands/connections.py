@@ -2,7 +2,7 @@
 
 from pen.control.arguments import number
 from pen.control.context import Pen
-from pen.control.registry import Argument, Command, Registry
+from pen.control.registry import Argument, Asks, Command, Registry
 from pen.stats.snapshot import connection_facts
 
 NUMBER = Argument("N", number(0, 2**31 - 1))
@@ -11,8 +11,9 @@ NUMBER = Argument("N", number(0, 2**31 - 1))
 def declare(registry: Registry) -> None:
     """Declare the commands of this subject."""
     registry.add(Command("close", "close connection N", _close, (NUMBER,)))
-    registry.add(Command("connection", "print what is known of connection N", _show, (NUMBER,)))
-    registry.add(Command("socket", "print whose socket N is", _socket, (NUMBER,)))
+    show = "print what is known of connection N"
+    registry.add(Command("connection", show, _show, (NUMBER,), asks=Asks.ALWAYS))
+    registry.add(Command("socket", "print whose socket N is", _socket, (NUMBER,), asks=Asks.ALWAYS))
 
 
 def _close(pen: Pen, number: int) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pen.control.arguments import number, optional, word
 from pen.control.commands.settings import declare_flag, declare_number
 from pen.control.context import Pen
-from pen.control.registry import Command, Registry
+from pen.control.registry import Asks, Command, Registry
+from pen.control.words import quote
 
 
 def declare(registry: Registry) -> None:
@@ -31,7 +32,8 @@ def _declare_target(registry: Registry, name: str, on: str, off: str) -> None:
 
     def save(pen: Pen) -> Iterable[str]:
         target = getattr(pen.state.settings, name)
-        yield f"{name} {target}" if target else f"no {name}"
+        yield f"{name} {quote(target)}" if target else f"no {name}"
 
-    registry.add(Command(name, on, run, (optional("TARGET", word),), save))
+    target = (optional("TARGET", word),)
+    registry.add(Command(name, on, run, target, save, asks=Asks.BARE))
     registry.add(Command(f"no {name}", off, none))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pen.control.arguments import choice
 from pen.control.commands.settings import declare_flag
 from pen.control.context import Pen
-from pen.control.registry import Argument, Command, Registry
+from pen.control.registry import Argument, Asks, Command, Registry
 from pen.core.settings import FastClose
 
 FLAGS = (
@@ -27,7 +27,7 @@ def declare(registry: Registry) -> None:
     for name in ("block", "delayed_forward"):
         for words in (name, f"no {name}"):
             registry.add(Command(words, "obsolete; does nothing", _nothing, obsolete=True))
-    registry.add(Command("mode", "print how servers are chosen", _mode))
+    registry.add(Command("mode", "print how servers are chosen", _mode, asks=Asks.ALWAYS))
     registry.add(
         Command(
             "tcp_fastclose",

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from pen.control.arguments import optional, word
 from pen.control.configfile import write_config
 from pen.control.context import Pen
-from pen.control.registry import Argument, Command, Registry
+from pen.control.registry import Argument, Asks, Command, Registry
+from pen.control.words import quote
 from pen.core.errors import CommandError
 
 
 def declare(registry: Registry) -> None:
     """Declare the commands of this subject."""
-    registry.add(Command("control", "print the control port's address", _control))
+    registry.add(Command("control", "print the control port's address", _control, asks=Asks.ALWAYS))
     registry.add(Command("exit", "end pen; needs the -X option", _exit))
     registry.add(
         Command("include", "run the commands in a file", _include, (Argument("FILE", word),))
@@ -24,10 +25,11 @@ def declare(registry: Registry) -> None:
             _listen,
             (optional("ADDR", word),),
             _save_listen,
+            asks=Asks.BARE,
         )
     )
-    registry.add(Command("pid", "print the process id", _pid))
-    registry.add(Command("status", "print the status page (HTML)", _status))
+    registry.add(Command("pid", "print the process id", _pid, asks=Asks.ALWAYS))
+    registry.add(Command("status", "print the status page (HTML)", _status, asks=Asks.ALWAYS))
 
     def write(pen: Pen, path: str | None = None) -> None:
         write_config(registry, pen, path)
@@ -62,7 +64,7 @@ def _listen(pen: Pen, address: str | None = None) -> str:
 
 def _save_listen(pen: Pen) -> Iterable[str]:
     if pen.state.settings.listen:
-        yield f"listen {pen.state.settings.listen}"
+        yield f"listen {quote(pen.state.settings.listen)}"
 
 
 def _pid(pen: Pen) -> str:  # noqa: ARG001

@@ -6,7 +6,8 @@ from typing import Any
 
 from pen.control.arguments import SECONDS_MAX, acl_number, number, port, word
 from pen.control.context import Pen
-from pen.control.registry import Argument, Command, Registry, printable
+from pen.control.registry import Argument, Asks, Command, Registry
+from pen.control.words import printable, quote
 from pen.core.address import resolve
 from pen.core.errors import CommandError, PenError
 from pen.core.servers import SLOTS_MAX, Server
@@ -60,7 +61,7 @@ ATTRIBUTES = {
 
 def declare(registry: Registry) -> None:
     """Declare the commands of this subject."""
-    registry.add(Command("servers", "list the servers", _servers))
+    registry.add(Command("servers", "list the servers", _servers, asks=Asks.ALWAYS))
     attributes = "|".join(f"{name} {each.metavar}" for name, each in ATTRIBUTES.items())
     registry.add(
         Command(
@@ -127,7 +128,7 @@ def _save(pen: Pen) -> Iterable[str]:
     for s in pen.state.servers:
         ban = round(s.banned_until - pen.now) if s.banned_by_hand else 0
         yield (
-            f"server {s.slot} acl {s.acl} address {s.name} port {s.port} max {s.max}"
+            f"server {s.slot} acl {s.acl} address {quote(s.name)} port {s.port} max {s.max}"
             f" hard {s.hard} weight {s.weight} prio {s.prio}"
             + (f" blacklist {ban}" if ban > 0 else "")
         )

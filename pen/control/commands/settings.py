@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from pen.control.arguments import optional
 from pen.control.context import Pen
-from pen.control.registry import Command, Registry
+from pen.control.registry import Asks, Command, Registry
 
 
 def declare_flag(registry: Registry, name: str, on: str, off: str) -> None:
@@ -56,4 +56,5 @@ def declare_number(
     def save(pen: Pen) -> Iterable[str]:
         yield f"{name} {getattr(pen.state.settings, name)}"
 
-    registry.add(Command(name, help, run, (optional(metavar, parse),), save))
+    value = (optional(metavar, parse),)
+    registry.add(Command(name, help, run, value, save, asks=Asks.BARE))

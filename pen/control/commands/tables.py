@@ -3,7 +3,7 @@
 from pen.control.arguments import count, number, optional, seconds
 from pen.control.commands.settings import declare_number
 from pen.control.context import Pen
-from pen.control.registry import Command, Registry
+from pen.control.registry import Asks, Command, Registry
 from pen.stats.snapshot import clients_since
 
 RECENT = 300
@@ -29,7 +29,8 @@ def declare(registry: Registry) -> None:
     declare_number(registry, "conn_max", "N", count, "connections at once", grows=True)
     declare_number(registry, "pending_max", "N", count, "half-made connections at once", reply="")
     recent = "list the clients that connected in the last SEC seconds"
-    registry.add(Command("recent", recent, _recent, (optional("SEC", seconds),)))
+    span = (optional("SEC", seconds),)
+    registry.add(Command("recent", recent, _recent, span, asks=Asks.ALWAYS))
 
 
 def _recent(pen: Pen, span: int = RECENT) -> str:

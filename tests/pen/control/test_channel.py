@@ -1,5 +1,6 @@
 """The control port with peers that send too much, too little, or do not read."""
 
+import os
 import socket
 
 import pytest
@@ -84,3 +85,14 @@ def test_a_reply_larger_than_the_sockets_buffer(running):
         assert running.cpu() - used < 1.0
     assert len(lines) == 40_000
     assert lines[-1].startswith("39999 addr 0.0.0.0 port 0 conn 0 max 7 ")
+
+
+def test_who_changes_something_is_logged(running):
+    running.ctl("timeout 9")
+    running.ctl("timeout")
+    running.ctl("blacklist \x1b[2J")
+    running.ctl("debug 1")
+    running.ctl("tracking")
+    who = f"control: uid {os.getuid()} pid {os.getpid()}: "
+    told = [line.partition(who)[2] for line in running.stderr.splitlines() if who in line]
+    assert told == ["timeout 9", "debug 1", "tracking"]

@@ -97,6 +97,7 @@ SETTINGS = [
     "abort_on_error",
     "server 0 address 127.0.0.5 port 80 max 3 hard 4 weight 5 prio 6 acl 7",
     "server 2 address ::1 port 8081 blacklist 500",
+    'listen "/run/my pen"', 'log "/var/log/#my \\"pen\\".log"', 'web_stats "#page"',
 ]  # fmt: skip
 
 
