@@ -32,6 +32,7 @@ from pen.net.pollers import SelectPoller, make_poller
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
 from pen.net.relays import Relays
+from pen.net.taps import Taps
 from pen.options import Options, Step
 from pen.stats import html, text
 from pen.stats.snapshot import take_snapshot
@@ -146,7 +147,7 @@ class Balancer:
             self._pid_file = daemon.PidFile(options.pid_file)
             opened(self._pid_file.remove)
         self.relays = Relays(self.reactor, cast(Sessions[Relay], self.state.sessions), settings)
-        self._log = CurrentLog(self.reactor, self.relays.set_observer)
+        self._log = CurrentLog(self.reactor, Taps(self.relays).set_log)
         opened(self._log.close)
         self._open_control(user)
         opened(self.relays.close_all, "pen ends")

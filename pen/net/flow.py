@@ -9,6 +9,9 @@ A flow is *held* while its sink takes no more: `held` is then the bytes (perhaps
 when they are in the pipe) that must go first, and nothing is read from the source.
 While the server is still being connected the upward flow is held too. So `held is
 None` means: read on.
+
+A flow may have a *tap* (`relays.Tap`), which sees every byte once and says what is sent
+in its stead. Bytes that pass a tap are copied, never spliced.
 """
 
 import os
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from _socket import socket
 
     from pen.net.relay import Relay
-    from pen.net.relays import Observer
+    from pen.net.relays import Tap
 
 OFF: Final = FastClose.OFF
 SMALL_READ: Final = 16384
@@ -55,21 +58,20 @@ class Flow:
         "full_reads",
         "held",
         "moved",
-        "observer",
         "pipe",
         "relay",
         "sink",
         "source",
+        "tap",
     )
 
     source: "socket"
     sink: "socket"
 
-    def __init__(self, relay: "Relay", held: bytes | None, observer: "Observer | None") -> None:
+    def __init__(self, relay: "Relay", held: bytes | None) -> None:
         self.relay = relay
         self.held = held
-        self.observer = observer
-        """Sees each piece; while there is one, bytes are copied, not spliced."""
+        self.tap: Tap | None = None
         self.moved = 0
         """Bytes read from the source."""
         self.ended = False
@@ -96,7 +98,9 @@ class Flow:
             self._attend(mask)
         if self.held is not None or self.ended:
             return None
-        if self.full_reads >= FULL_READS and self.observer is None:
+        if self.tap is not None:
+            return self._pump_tapped(mask)
+        if self.full_reads >= FULL_READS:
             return self._pump_bulk()
         relay = self.relay
         shared = relay.shared
@@ -114,8 +118,6 @@ class Flow:
                 return self.finish()
             count = len(piece)
             self.moved += count
-            if self.observer is not None:
-                self.observer(relay, piece)
             # The FIN was there before this read, and a short read takes all there is: it is
             # the last piece. MSG_MORE lets it leave in one segment with our own FIN.
             last = count < size and mask & SURE_END == HANGUP
@@ -140,6 +142,56 @@ class Flow:
         shared.reactor.again.append(self.pump)
         return None
 
+    def _pump_tapped(self, mask: int) -> None:  # noqa: C901  as `pump`, which it mirrors
+        """As `pump`; the tap's answer is sent instead of what was read."""
+        relay = self.relay
+        shared = relay.shared
+        relay.active = shared.reactor.now
+        size = LARGE_READ if self.full_reads else SMALL_READ
+        for _ in range(READS_PER_TURN):
+            try:
+                read = self.source.recv(size, MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                return relay.broken(error)
+            count = len(read)
+            self.moved += count
+            self.ended = not count or (count < size and mask & SURE_END == HANGUP)
+            piece = self.tapped(read)
+            try:
+                if piece:
+                    sent = self.sink.send(piece, LAST_PIECE if self.ended else MSG_DONTWAIT)
+                    piece = piece[sent:]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                return self.sink_lost(error)
+            if piece:
+                return self._hold(piece)
+            if self.ended:
+                return self.finish()
+            if count < size:
+                if not mask & READ_ON:
+                    return None
+            else:
+                size = LARGE_READ
+                self.full_reads = 1
+            if self.tap is None:
+                break
+        shared.reactor.again.append(self.pump)
+        return None
+
+    def tapped(self, read: bytes) -> bytes:
+        """What is to be sent for what was read; also what the tap kept, once all is read."""
+        tap = self.tap
+        if tap is None:
+            return read
+        piece = tap(self.relay, read) if read else b""
+        if self.ended:
+            piece += tap(self.relay, b"")
+        return piece
+
     def _attend(self, mask: int) -> None:
         """The source's socket takes bytes again (it is the twin's sink), or is in trouble."""
         relay = self.relay
@@ -154,7 +206,7 @@ class Flow:
     def _is_bulk(self) -> bool:
         """Count a read that filled its buffer; whether it is time to splice."""
         self.full_reads += 1
-        if self.full_reads < FULL_READS or self.observer is not None:
+        if self.full_reads < FULL_READS:
             return False
         # splice() waits on sockets that block, whatever its flags say.
         self.source.setblocking(False)

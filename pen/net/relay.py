@@ -61,8 +61,8 @@ class Relay(Session):
         """-1: no socket to a server is open."""
         self.active = 0.0
         """When something last happened here; monotonic seconds."""
-        self.up = Flow(self, b"", shared.observe)
-        self.down = Flow(self, None, None)
+        self.up = Flow(self, b"")
+        self.down = Flow(self, None)
         self.up.source = self.down.sink = client_socket
 
     # Connecting.
@@ -116,14 +116,32 @@ class Relay(Session):
         None: it has. BlockingIOError: not yet. (Sending nothing asks just that.)
         """
         up = self.up
+        if up.tap is not None:
+            return self._send_first_tapped()
         held = up.held or b""
         try:
             sent = self.server_socket.send(held)
         except OSError as error:
             return error
-        if held and up.observer is not None:
-            up.observer(self, held)
         up.held = held[sent:] if sent < len(held) else None
+        return None
+
+    def _send_first_tapped(self) -> OSError | None:
+        """As `_send_first`; the tap sees what is held once, when a server has accepted.
+
+        Until then it may go to another server, and whoever logs it must know which.
+        """
+        up = self.up
+        try:
+            self.server_socket.send(b"")
+        except OSError as error:
+            return error
+        piece = up.tapped(up.held) if up.held else b""
+        try:
+            piece = piece[self.server_socket.send(piece) :] if piece else b""
+        except OSError:
+            pass  # too late for another server: the flow will meet the error again
+        up.held = piece or None
         return None
 
     def _not_accepted(self, error: OSError) -> None:

@@ -17,8 +17,14 @@ from pen.net.splice import PipePool
 
 logger = logging.getLogger("pen")
 
-Observer = Callable[[Relay, bytes], None]
-"""Sees each piece that a client sent, and the relay it went through."""
+Tap = Callable[[Relay, bytes], bytes]
+"""Sees a piece on its way through a relay and returns what is to be sent for it.
+
+That is the same piece, or a changed one, or nothing when the tap must see more before it
+can tell; what it keeps back is its to bound. When the source has ended it is called with
+no bytes, and returns what it still keeps. A tap that sets the `ended` of its flow ends the
+stream there: nothing more is read, and the sink is told.
+"""
 
 
 class Relays:
@@ -32,8 +38,8 @@ class Relays:
         self.pipes = PipePool()
         self.tunes_sockets = False
         """Whether sockets get options (`tcp_nodelay`, `keepalive`)."""
-        self.observe: Observer | None = None
-        """Sees each piece that clients send (the log)."""
+        self.fit_taps: Callable[[Relay], object] | None = None
+        """Gives a relay's flows their taps; None while nobody wants to see bytes."""
         self.room_made: Callable[[], object] | None = None
         """Called when a session ended or was accepted, while a listener waits for that."""
         self._connecting = TimeLimit(reactor, lambda: settings.timeout, self._give_up)
@@ -52,6 +58,8 @@ class Relays:
             self.tune(client)
         if self.settings.idle_timeout:
             self._idle.add(relay, now)
+        if self.fit_taps is not None:
+            self.fit_taps(relay)
         relay.start()
 
     # What is told with -d.
@@ -109,11 +117,14 @@ class Relays:
         except OSError:
             pass
 
-    def set_observer(self, observe: Observer | None) -> None:
-        """Let this see what clients send, on open connections too; None: nobody."""
-        self.observe = observe
+    def set_taps(self, fit: Callable[[Relay], object] | None) -> None:
+        """Let this fit taps, on open connections too; None: nobody sees bytes."""
+        self.fit_taps = fit
         for relay in self.relays():
-            relay.up.observer = observe
+            if fit is not None:
+                fit(relay)
+            else:
+                relay.up.tap = relay.down.tap = None
 
     # Time limits.
 
