@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager
 from typing import cast
 
 from pen import daemon
-from pen.control.channel import ControlPort
 from pen.control.commands import make_registry
 from pen.control.configfile import read_config
+from pen.control.ports import ControlPorts
 from pen.core.address import parse_listen, parse_server, resolve
 from pen.core.applying import Applier, Prepared
 from pen.core.errors import AddressError, CommandError, PenError, ResolveError, UsageError
@@ -60,7 +60,7 @@ class Balancer:
         self._listening: Listening
         self._log: CurrentLog
         self._applier: Applier
-        self._control: ControlPort | None = None
+        self._control: ControlPorts
         self._pid_file: daemon.PidFile | None = None
         self._closing = ExitStack()
         self._depth = 0
@@ -149,12 +149,18 @@ class Balancer:
         self.relays = Relays(self.reactor, cast(Sessions[Relay], self.state.sessions), settings)
         self._log = CurrentLog(self.reactor, Taps(self.relays).set_log)
         opened(self._log.close)
+        self._control = ControlPorts(self.registry, self, self.reactor)
+        opened(self._control.close)
         self._open_control(user)
         opened(self.relays.close_all, "pen ends")
         self._listening = Listening(self.relays)
         opened(self._listening.close)
         self._applier = Applier(
-            self._follow_poller, self._log.follow, self._listening.follow, self._follow_sizes
+            self._follow_poller,
+            self._log.follow,
+            self._listening.follow,
+            self._control.follow,
+            self._follow_sizes,
         )
         self._applier.apply(settings)
         daemon.confine(options.chroot, user)
@@ -172,22 +178,13 @@ class Balancer:
             )  # fmt: skip
 
     def _open_control(self, user: daemon.User | None) -> None:
-        address = self.options.control
-        if address is None:
+        where = self.options.control
+        if where is None:
             return
-        with _usage_errors():
-            endpoint = parse_listen(address)
         if os.geteuid() == 0 and user is None:
             logger.warning("no control port: pen runs as root; use -u USER, or -u root to insist")
             return
-        self._control = ControlPort(self.reactor, endpoint, self._may_control, self._answer)
-        self._closing.callback(self._control.close)
-
-    def _may_control(self, address: str) -> bool:
-        return self.state.acls.permits(self.state.settings.control_acl, address)
-
-    def _answer(self, line: str, caller: str) -> str:
-        return self.registry.answer(self, line, caller)
+        self._control.open(where)
 
     def _settle(self) -> None:
         """In the process that stays: signals, pid file, and the descriptors' handlers."""
@@ -202,8 +199,7 @@ class Balancer:
         """Serve until told to stop, then close everything."""
         self.running = True
         _calm_collector()
-        if self._control is not None:
-            self._control.start()
+        self._control.start()
         try:
             self.reactor.run()
         finally:
@@ -289,7 +285,7 @@ class Balancer:
 
     def controlled_on(self) -> str:
         """Address of the control port."""
-        return str(self._control.endpoint) if self._control is not None else ""
+        return str(self._control.endpoint) if self.running and self._control.endpoint else ""
 
     def status_page(self) -> str:
         """The status page."""

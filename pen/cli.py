@@ -14,8 +14,11 @@ import click
 
 from pen import __version__, daemon
 from pen.balancer import Balancer
+from pen.control.arguments import mode as parse_mode
+from pen.control.ports import control_address
 from pen.control.words import quote
-from pen.core.errors import PenError, UsageError
+from pen.core.errors import PenError, ResolveError, UsageError
+from pen.core.settings import ControlAddress
 from pen.options import Options, Step
 
 USAGE_ERROR = 2
@@ -147,6 +150,9 @@ def make_command() -> click.Command:
                      help="Where clients go that client_acl denies."),
         click.Option(["-C", "--control"], metavar="ADDR",
                      help="Listen for control commands on a port, host:port or socket path."),
+        click.Option(["--control-mode"], metavar="MODE",
+                     help="Permissions of the socket of -C, in octal [600]."),
+        click.Option(["--control-group"], metavar="GROUP", help="Group of the socket of -C."),
         click.Option(["-d", "--debug"], count=True,
                      help="Tell what goes on; repeat for more. On stderr with -f, else syslog."),
         click.Option(["-e", "--emergency"], metavar="HOST:PORT",
@@ -198,6 +204,20 @@ def _steps(given: dict[str, Any], order: Sequence[str | None]) -> list[Step]:
     return [by_name[name].step(next(values[name])) for name in order if name in by_name]
 
 
+def _control(address: str | None, mode: str | None, group: str | None) -> ControlAddress | None:
+    """The control port that -C and the options beside it ask for."""
+    if address is None:
+        if mode is not None or group is not None:
+            raise UsageError("--control-mode and --control-group need a socket path for -C")
+        return None
+    try:
+        return control_address(address, None if mode is None else parse_mode(mode), group)
+    except ResolveError:
+        raise
+    except PenError as error:
+        raise UsageError(f"option -C: {error}") from None
+
+
 def _serve(addresses: tuple[str, ...], **given: Any) -> None:
     context = click.get_current_context()
     for letter, metavar, reason in OBSOLETE:
@@ -214,7 +234,7 @@ def _serve(addresses: tuple[str, ...], **given: Any) -> None:
         abuse=given["abuse"],
         steps=steps,
         config_file=given["config"],
-        control=given["control"],
+        control=_control(given["control"], given["control_mode"], given["control_group"]),
         foreground=given["foreground"],
         chroot=given["chroot"],
         user=given["user"],

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pen.core.settings import ControlAddress
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -26,7 +28,7 @@ class Options:
     abuse: str | None = None
     steps: list[Step] = field(default_factory=list)
     config_file: str | None = None
-    control: str | None = None
+    control: ControlAddress | None = None
     foreground: bool = False
     chroot: str | None = None
     user: str | None = None

@@ -36,6 +36,15 @@ def port(word: str) -> int:
         raise CommandError(printable(str(error))) from None
 
 
+def mode(word: str) -> int:
+    """Permissions of a file in octal, as for chmod(1)."""
+    if len(word) <= 4 and word.isascii() and word.isdigit() and not set(word) & set("89"):
+        given = int(word, 8)
+        if given <= 0o777:
+            return given
+    raise CommandError(f"'{printable(word)}' is not a mode in octal from 0 to 777")
+
+
 def word(text: str) -> str:
     """Any word that could be a name or a path; `write` can save it (see `words.quote`)."""
     if not text:

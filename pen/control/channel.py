@@ -12,7 +12,7 @@ from typing import Final
 
 from pen.control.registry import LINE_MAX
 from pen.core.address import Endpoint, unmapped
-from pen.net.listener import open_listener, remove_socket_file
+from pen.net.listener import Access, open_listener, remove_socket_file
 from pen.net.reactor import Reactor
 
 logger = logging.getLogger("pen")
@@ -21,7 +21,6 @@ PATIENCE: Final = 60.0
 """Seconds a control connection may take, from connect to the end of the reply."""
 CHANNELS_MAX: Final = 64
 """Control connections at once; the oldest gives way to a new one."""
-SOCKET_MODE: Final = 0o600
 PEERCRED: Final = struct.Struct("iII")
 """pid, uid, gid."""
 
@@ -129,7 +128,8 @@ class ControlPort:
 
     Args:
         reactor: the loop.
-        endpoint: where to listen; a Unix socket's file gets mode 0600.
+        endpoint: where to listen.
+        access: to a Unix socket.
         permits: whether an address may control; who may not is closed without a word.
         answer: runs a command line.
 
@@ -141,6 +141,7 @@ class ControlPort:
         self,
         reactor: Reactor,
         endpoint: Endpoint,
+        access: Access,
         permits: Callable[[str], bool],
         answer: Answer,
     ) -> None:
@@ -150,7 +151,7 @@ class ControlPort:
         self._permits = permits
         self._channels: list[Channel] = []
         self._timed = False
-        self._listener = open_listener(endpoint, backlog=CHANNELS_MAX, mode=SOCKET_MODE)
+        self._listener = open_listener(endpoint, backlog=CHANNELS_MAX, access=access)
 
     def start(self) -> None:
         """Begin to accept."""

@@ -16,6 +16,17 @@ class FastClose(Enum):
     BOTH = "both"
 
 
+@dataclass(frozen=True, slots=True)
+class ControlAddress:
+    """Where control connections come in, and who may use a socket file there."""
+
+    address: str
+    """port, host:port or a socket path."""
+    mode: int
+    group: str | None = None
+    """Name or number; None: that of the process."""
+
+
 @dataclass(slots=True)
 class Settings:
     """The values a running pen goes by, with their defaults."""
@@ -59,8 +70,6 @@ class Settings:
     # Sockets.
     listen: str = ""
     """Where clients come in: port, host:port or a socket path."""
-    control: str | None = None
-    """Where control connections come in."""
     poller: str = "epoll"
     """The event mechanism; it cannot change once the loop runs."""
     tcp_fastclose: FastClose = FastClose.OFF
@@ -81,6 +90,8 @@ class Settings:
     # Control.
     control_acl: int = 0
     """The access list control connections must pass."""
+    control_readonly: ControlAddress | None = None
+    """Where control connections come in that may only ask."""
     exit_enabled: bool = False
     """Whether the `exit` command works (-X)."""
     abort_on_error: bool = False

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import stat
+from dataclasses import dataclass
 from typing import Final
 
 from pen.core.address import MAPPED, Endpoint
@@ -22,13 +23,29 @@ AF_UNIX: Final = int(socket.AF_UNIX)
 SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-def open_listener(endpoint: Endpoint, backlog: int, *, mode: int | None = None) -> socket.socket:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may connect to a Unix socket: the mode of its file, and the file's group."""
+
+    mode: int
+    gid: int = -1
+    """-1: the group of this process."""
+
+    def grant(self, path: str) -> None:
+        """Give the file this mode and group; may raise OSError."""
+        os.chown(path, -1, self.gid if self.gid >= 0 else os.getegid())
+        os.chmod(path, self.mode)
+
+
+def open_listener(
+    endpoint: Endpoint, backlog: int, *, access: Access | None = None
+) -> socket.socket:
     """Bind and listen.
 
     Args:
         endpoint: where; a stale socket file there (nobody listens) is replaced.
         backlog: connections the kernel may hold.
-        mode: permissions of a Unix socket's file; None leaves them to the umask.
+        access: to a Unix socket; None leaves it to the umask.
 
     Raises:
         AddressError: the address is in use or cannot be had.
@@ -42,8 +59,8 @@ def open_listener(endpoint: Endpoint, backlog: int, *, mode: int | None = None) 
         if endpoint.family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(endpoint.sockaddr)
-        if endpoint.family == socket.AF_UNIX and mode is not None:
-            os.chmod(endpoint.host, mode)
+        if endpoint.family == socket.AF_UNIX and access is not None:
+            access.grant(endpoint.host)
         listener.listen(backlog)
         listener.setblocking(False)
     except OSError as error:

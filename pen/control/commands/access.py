@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
-from pen.control.arguments import acl_number, choice, optional, word
+from pen.control.arguments import acl_number, choice, mode, optional, word
 from pen.control.commands.settings import declare_number
 from pen.control.context import Pen
-from pen.control.registry import Argument, Command, Registry
+from pen.control.ports import control_address
+from pen.control.registry import Argument, Asks, Command, Registry
+from pen.control.words import quote
 from pen.core.acl import LISTS, parse_entry
 
 
@@ -26,6 +28,41 @@ def declare(registry: Registry) -> None:
     declare_number(
         registry, "control_acl", "N", acl_number, "the list that control connections must pass"
     )
+    _declare_readonly(registry)
+
+
+def _declare_readonly(registry: Registry) -> None:
+    name = "control_readonly"
+    where = (optional("ADDR", word), optional("MODE", mode), optional("GROUP", word))
+    help = "listen there for commands that only ask; print where"
+    registry.add(Command(name, help, _readonly, where, _save_readonly, asks=Asks.BARE))
+    registry.add(Command(f"no {name}", "have no port that only answers questions", _no_readonly))
+
+
+def _readonly(
+    pen: Pen, address: str | None = None, mode: int | None = None, group: str | None = None
+) -> str:
+    if address is not None:
+        with pen.changing():
+            pen.state.settings.control_readonly = control_address(address, mode, group)
+    where = pen.state.settings.control_readonly
+    return where.address if where else "\n"
+
+
+def _no_readonly(pen: Pen) -> None:
+    with pen.changing():
+        pen.state.settings.control_readonly = None
+
+
+def _save_readonly(pen: Pen) -> Iterable[str]:
+    where = pen.state.settings.control_readonly
+    if where is None:
+        yield "no control_readonly"
+    elif "/" in where.address:
+        group = f" {quote(where.group)}" if where.group else ""
+        yield f"control_readonly {quote(where.address)} {where.mode:03o}{group}"
+    else:
+        yield f"control_readonly {quote(where.address)}"
 
 
 def _acl(pen: Pen, number: int, verb: str, source: str, mask: str | None = None) -> None:

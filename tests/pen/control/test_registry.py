@@ -11,10 +11,12 @@ from tests.doubles import FakePen, memory
 REGISTRY = make_registry()
 COMMANDS = list(REGISTRY)
 USUAL = {
-    "N": "1", "SEC": "7", "FILE": "/nowhere/file", "ADDR": "127.0.0.1:0", "TARGET": "/nowhere/file",
+    "N": "1", "SEC": "7", "FILE": "/nowhere/file", "TARGET": "/nowhere/file",
+    "ADDR": "/nowhere/socket", "MODE": "660", "GROUP": "0",
     "SOURCE": "192.0.2.1", "MASK": "255.255.255.0",
 }  # fmt: skip
-"""A word that fits an argument of this name; for a choice, its first."""
+"""A word that fits an argument of this name; an argument not named here takes its own name's
+first part (`permit|deny`)."""
 ODD = ["-1", "99999999999999999999", "1e3", "0x10", "\u0661", "\u00e9", "\u202e", "\x00", "x" * 999]
 
 
