@@ -27,6 +27,7 @@ from pen.core.session import Sessions
 from pen.core.settings import Settings
 from pen.core.state import State
 from pen.logs.current import CurrentLog
+from pen.net import transparent
 from pen.net.listening import Listening
 from pen.net.pollers import SelectPoller, make_poller
 from pen.net.reactor import Reactor
@@ -158,12 +159,13 @@ class Balancer:
         self._applier = Applier(
             self._follow_poller,
             self._log.follow,
+            transparent.follow,
             self._listening.follow,
             self._control.follow,
             self._follow_sizes,
         )
         self._applier.apply(settings)
-        daemon.confine(options.chroot, user)
+        daemon.confine(options.chroot, user, raw_network=settings.transparent)
 
     def _reserve_descriptors(self) -> None:
         settings = self.state.settings

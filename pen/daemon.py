@@ -2,6 +2,7 @@
 
 import contextlib
 import grp
+import importlib
 import logging
 import logging.handlers
 import os
@@ -44,12 +45,17 @@ def find_user(name: str) -> User:
     return User(name, entry.pw_uid, entry.pw_gid, (entry.pw_gid, *groups))
 
 
-def confine(directory: str | None, user: User | None) -> None:
+def confine(directory: str | None, user: User | None, *, raw_network: bool = False) -> None:
     """Enter the chroot, then become the user with that user's groups only.
+
+    `raw_network`: of root's rights keep CAP_NET_RAW, which `transparent` needs.
 
     Raises:
         PenError: not allowed, or no such directory.
     """
+    keeps = raw_network and user is not None and user.uid != 0
+    # Loaded only where it is used, for ctypes takes a while, and while it can be seen.
+    capability = importlib.import_module("pen.capability") if keeps else None
     try:
         if directory is not None:
             os.chroot(directory)
@@ -58,6 +64,15 @@ def confine(directory: str | None, user: User | None) -> None:
         raise PenError(f"cannot chroot to '{directory}': {_reason(error)}") from None
     if user is None:
         return
+    if capability is None:
+        _become(user)
+    else:
+        capability.keep_over_setuid()
+        _become(user)
+        capability.retain_only(capability.CAP_NET_RAW)
+
+
+def _become(user: User) -> None:
     try:
         if os.geteuid() == 0:
             os.setgroups(user.groups)

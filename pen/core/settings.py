@@ -77,6 +77,8 @@ class Settings:
     """Send small segments at once (TCP_NODELAY)."""
     keepalive: bool = False
     """Probe silent connections (SO_KEEPALIVE)."""
+    transparent: bool = False
+    """Connect to servers from the client's own address."""
 
     # Seeing what goes on.
     debug: int = 0

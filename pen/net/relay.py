@@ -90,7 +90,7 @@ class Relay(Session):
             self.server_fd = upstream.fileno()
             self.up.sink = self.down.source = upstream
             if self.shared.tunes_sockets:
-                self.shared.tune(upstream)
+                self.shared.tune_upstream(upstream, endpoint.family, self.address)
             code = upstream.connect_ex(endpoint.sockaddr)
         except OSError as error:
             return error

@@ -14,6 +14,7 @@ from pen.net.limits import TimeLimit
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
 from pen.net.splice import PipePool
+from pen.net.transparent import borrow_address
 
 logger = logging.getLogger("pen")
 
@@ -37,7 +38,7 @@ class Relays:
         self.settings = settings
         self.pipes = PipePool()
         self.tunes_sockets = False
-        """Whether sockets get options (`tcp_nodelay`, `keepalive`)."""
+        """Whether sockets get options (`tcp_nodelay`, `keepalive`, `transparent`)."""
         self.fit_taps: Callable[[Relay], object] | None = None
         """Gives a relay's flows their taps; None while nobody wants to see bytes."""
         self.room_made: Callable[[], object] | None = None
@@ -105,7 +106,8 @@ class Relays:
 
     def retune(self) -> None:
         """A socket option changed: sockets made from now on have it."""
-        self.tunes_sockets = self.settings.tcp_nodelay or self.settings.keepalive
+        settings = self.settings
+        self.tunes_sockets = settings.tcp_nodelay or settings.keepalive or settings.transparent
 
     def tune(self, stream: socket) -> None:
         """Set the options asked for; a Unix socket has no TCP_NODELAY, which does no harm."""
@@ -116,6 +118,16 @@ class Relays:
                 stream.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         except OSError:
             pass
+
+    def tune_upstream(self, upstream: socket, family: int, client: str) -> None:
+        """The same for a socket to a server of this family, on behalf of that client.
+
+        Raises:
+            OSError: it cannot be given the client's address.
+        """
+        self.tune(upstream)
+        if self.settings.transparent:
+            borrow_address(upstream, family, client)
 
     def set_taps(self, fit: Callable[[Relay], object] | None) -> None:
         """Let this fit taps, on open connections too; None: nobody sees bytes."""

@@ -16,6 +16,7 @@ FLAGS = (
     ("roundrobin", "servers in turn; do not look up where a client was", "track clients"),
     ("stubborn", "close the client rather than fail over", "fail over"),
     ("tcp_nodelay", "send small segments at once (TCP_NODELAY)", "let the system gather them"),
+    ("transparent", "connect to servers from the client's address", "from pen's own address"),
     ("weight", "take the server with the lowest connections / weight", "ignore weight"),
 )
 
