@@ -1,10 +1,11 @@
-"""The two shapes most commands have: a flag, and a number that is set and printed."""
+"""The shapes most commands have: a flag, and a number or a name that is set and printed."""
 
 from collections.abc import Callable, Iterable
 
-from pen.control.arguments import optional
+from pen.control.arguments import optional, word
 from pen.control.context import Pen
 from pen.control.registry import Asks, Command, Registry
+from pen.control.words import quote
 
 
 def declare_flag(registry: Registry, name: str, on: str, off: str) -> None:
@@ -58,3 +59,37 @@ def declare_number(
 
     value = (optional(metavar, parse),)
     registry.add(Command(name, help, run, value, save, asks=Asks.BARE))
+
+
+def declare_name(
+    registry: Registry, name: str, metavar: str, on: str, off: str, *, silent: bool = False
+) -> None:
+    """Declare `name [WORD]`, which sets a setting if given a word and prints it, and `no name`.
+
+    Args:
+        registry: where to.
+        name: the command and the setting, which is None until set.
+        metavar: how the usage line calls the word.
+        on: one line of help.
+        off: the same, for `no name`.
+        silent: whether setting it prints nothing (as in C).
+    """
+
+    def run(pen: Pen, value: str | None = None) -> str | None:
+        if value is not None:
+            with pen.changing():
+                setattr(pen.state.settings, name, value)
+            if silent:
+                return None
+        return getattr(pen.state.settings, name) or "\n"
+
+    def none(pen: Pen) -> None:
+        with pen.changing():
+            setattr(pen.state.settings, name, None)
+
+    def save(pen: Pen) -> Iterable[str]:
+        value = getattr(pen.state.settings, name)
+        yield f"{name} {quote(value)}" if value else f"no {name}"
+
+    registry.add(Command(name, on, run, (optional(metavar, word),), save, asks=Asks.BARE))
+    registry.add(Command(f"no {name}", off, none))
