@@ -148,7 +148,7 @@ class Balancer:
             self._pid_file = daemon.PidFile(options.pid_file)
             opened(self._pid_file.remove)
         self.relays = Relays(self.reactor, cast(Sessions[Relay], self.state.sessions), settings)
-        self._log = CurrentLog(self.reactor, Taps(self.relays).set_log)
+        self._log = CurrentLog(self.reactor, Taps(self.relays).set_log, self.relays.set_watch)
         opened(self._log.close)
         self._control = ControlPorts(self.registry, self, self.reactor)
         opened(self._control.close)

@@ -29,7 +29,7 @@ FAILURE = 1
 class SettingOption:
     """An option that is a setting."""
 
-    letter: str
+    letter: str | None
     long: str
     help: str
     metavar: str | None = None
@@ -43,14 +43,17 @@ class SettingOption:
 
     def step(self, value: Any) -> Step:
         """What the option asks for, given this value."""
+        name = f"-{self.letter}" if self.letter else f"--{self.long}"
         if self.command is not None:
             word = quote(value) if isinstance(value, str) and self.command != "{}" else value
-            return Step(f"-{self.letter}", command=self.command.format(word))
-        return Step(f"-{self.letter}", setting=self.setting, value=value)
+            return Step(name, command=self.command.format(word))
+        return Step(name, setting=self.setting, value=value)
 
     def declare(self) -> click.Option:
         """The option, for click."""
-        names = [f"-{self.letter}", f"--{self.long}", self.long.replace("-", "_")]
+        names = [f"--{self.long}", self.long.replace("-", "_")]
+        if self.letter:
+            names.insert(0, f"-{self.letter}")
         if self.metavar is None:
             return click.Option(names, is_flag=True, help=self.help)
         kind = click.IntRange(*self.number) if self.number else click.STRING
@@ -71,6 +74,10 @@ SETTING_OPTIONS = (
     SettingOption(
         "l", "log", "Log requests to a file, or to a penlogd at HOST:PORT.",
         "FILE", command="log {}",
+    ),
+    SettingOption(
+        None, "log-format", "Log requests, connections or both [requests].",
+        "WHAT", command="log_format {}",
     ),
     SettingOption(
         "m", "multi-accept", "Accept up to N connections per wake-up [100].",

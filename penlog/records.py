@@ -11,6 +11,17 @@ pen 0.34.1 (observed on the wire and in its log file):
 The request is the first line of the piece that pen read from the client: it ends before the first
 CR or LF. Other control bytes, NUL too, stay as they are. A piece without any line end counts as one
 line, and an empty first line gives an empty request.
+
+A *connection record* says that a connection to a server is open, or has ended, and for which client
+it was made. It is a line of its own, the same in a file and in a datagram, which may hold several::
+
+    =1 open|end tcp|udp client port source port server port opened lasted up down reason
+
+``source`` and its port are pen's own, which the server takes for the client's. ``opened`` is in
+seconds since 1970 and ``lasted`` in seconds, both with a fraction; ``up`` and ``down`` count bytes
+from and to the client. A connection is told of when a server has taken it, each minute while it
+lasts, and at its end, each time with all there is to say, so that any one of them is enough. ``1``
+is the version. A line never begins with ``+ `` and never holds ``"``: penlogd 0.34.1 ignores it.
 """
 
 import re
@@ -26,10 +37,22 @@ DATAGRAM_REQUEST_MINIMUM = 896
 """Bytes of the request that every datagram has room for: two long IPv6 addresses with their zones
 and the blanks take less than 128 bytes. Requests longer than this are compared by this much."""
 
+CONNECTIONS_LIMIT = 1400
+"""Bytes of connection records in a datagram: with its headers it fits an Ethernet frame."""
+
 _ASCII = bytes(range(128)) + b"." * 128
 _ADDRESS = rb"([!#-~\x80-\xff]+)"  # no blank, quote or control byte
 _DATAGRAM = re.compile(rb"\+ " + _ADDRESS + b" " + _ADDRESS + rb" ([^\n]*)\n?")
 _FILE_LINE = re.compile(_ADDRESS + rb" (\d{1,12}) " + _ADDRESS + rb" ([^\n]*)\n?")
+_PORT = rb"(\d{1,5})"
+_SECONDS = rb"(\d{1,12}\.\d{1,9})"
+_CONNECTION = re.compile(
+    rb" ".join([
+        rb"=1 (open|end) ([a-z]{1,16})", _ADDRESS, _PORT, _ADDRESS, _PORT, _ADDRESS, _PORT,
+        _SECONDS, _SECONDS, rb"(\d{1,20}) (\d{1,20}) ([^\"\n]*)\n?",
+    ])
+)  # fmt: skip
+_UNSAFE = re.compile(r"[^ !#-~]")
 
 
 class RecordError(ValueError):
@@ -107,3 +130,99 @@ def parse_file_line(line: bytes) -> Record:
         raise RecordError("not a record: expected 'client epoch server request'")
     client, epoch, server, request = match.groups()
     return Record(client, server, request, int(epoch))
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection that pen made to a server for a client.
+
+    Attributes:
+        ended: Whether this tells of its end.
+        protocol: ``tcp`` or ``udp``.
+        client: Address of the client, as text; ``unix`` for one on a Unix socket.
+        client_port: Its port; 0 for one on a Unix socket.
+        source: Address that the server saw it come from.
+        source_port: Port that the server saw it come from.
+        server: Address of the server, as text.
+        server_port: Its port.
+        opened: When the server took it, by pen's clock; seconds since 1970.
+        lasted: Seconds from then to the record.
+        up: Bytes from the client so far.
+        down: Bytes to the client so far.
+        reason: Why it ended; empty while it is open.
+    """
+
+    ended: bool
+    protocol: str
+    client: bytes
+    client_port: int
+    source: bytes
+    source_port: int
+    server: bytes
+    server_port: int
+    opened: float
+    lasted: float
+    up: int
+    down: int
+    reason: str
+
+
+ConnectionFields = tuple[bytes, ...]
+"""The 13 fields of a connection record after its version, as they stand in it."""
+
+
+def about_connection(
+    protocol: str,
+    client: tuple[str, int],
+    source: tuple[str, int],
+    server: tuple[str, int],
+    opened: float,
+) -> str:
+    """Return the part of a connection's records that stays the same while it lasts."""
+    (host, port), (source_host, source_port), (server_host, server_port) = client, source, server
+    return (
+        f"{protocol} {host} {port} {source_host} {source_port} {server_host} {server_port}"
+        f" {opened:.6f}"
+    )
+
+
+def connection_line(about: str, lasted: float, up: int, down: int, ended: str | None) -> bytes:
+    """Return a connection record, newline included.
+
+    Args:
+        about: What `about_connection` gave.
+        lasted: Seconds since it was opened.
+        up: Bytes from the client so far.
+        down: Bytes to the client so far.
+        ended: Why it has ended; None if it has not.
+    """
+    event, reason = ("open", "") if ended is None else ("end", _UNSAFE.sub("?", ended))
+    return f"=1 {event} {about} {max(0.0, lasted):.6f} {up} {down} {reason}\n".encode()
+
+
+def split_connection(line: bytes) -> ConnectionFields:
+    """Return the fields of a connection record, as `parse_connection` but quicker.
+
+    Raises:
+        RecordError: The line is no connection record of version 1.
+    """
+    match = _CONNECTION.fullmatch(line)
+    if match is None:
+        raise RecordError("not a connection record: expected '=1 open|end protocol client ...'")
+    return match.groups()
+
+
+def parse_connection(line: bytes) -> Connection:
+    """Read a connection record; its newline may be missing.
+
+    Raises:
+        RecordError: The line is no connection record of version 1.
+    """
+    fields = split_connection(line)
+    event, protocol, client, port, source, source_port, server, server_port = fields[:8]
+    opened, lasted, up, down, reason = fields[8:]
+    return Connection(
+        event == b"end", protocol.decode(), client, int(port), source, int(source_port),
+        server, int(server_port), float(opened), float(lasted), int(up), int(down),
+        reason.decode("ascii", "replace"),
+    )  # fmt: skip

@@ -27,6 +27,16 @@ class ControlAddress:
     """Name or number; None: that of the process."""
 
 
+class LogFormat(Enum):
+    """What the log tells (`log_format`)."""
+
+    REQUESTS = "requests"
+    """What clients ask for, as pen 0.34.1 does."""
+    CONNECTIONS = "connections"
+    """Which connections to servers there are, and whose."""
+    BOTH = "both"
+
+
 @dataclass(slots=True)
 class Settings:
     """The values a running pen goes by, with their defaults."""
@@ -86,6 +96,7 @@ class Settings:
     """Dumps as text rather than hex."""
     log: str | None = None
     """Where requests are logged: a file, or host:port of a penlogd."""
+    log_format: LogFormat = LogFormat.REQUESTS
     web_stats: str | None = None
     """The file USR1 writes the status page to."""
 

@@ -1,12 +1,13 @@
-"""The request log in use, which follows the `log` setting."""
+"""The log in use, which follows the settings `log` and `log_format`."""
 
 from collections.abc import Callable
 
 from pen.core.applying import Prepared
 from pen.core.session import Session
-from pen.core.settings import Settings
+from pen.core.settings import LogFormat, Settings
 from pen.logs import RequestLog, open_log
-from pen.logs.observer import Turns, make_observer
+from pen.logs.connections import ConnectionLog, Loop
+from pen.logs.observer import make_observer
 
 Observe = Callable[[Session, bytes], None]
 
@@ -15,27 +16,48 @@ class CurrentLog:
     """Owns the log that is open, if any.
 
     Args:
-        turns: the loop.
+        loop: the loop.
         observe_with: told what should see the clients' pieces from now on; None: nobody.
+        watch_with: told what should see connections begin and end from now on; None: nobody.
     """
 
-    def __init__(self, turns: Turns, observe_with: Callable[[Observe | None], object]) -> None:
-        self._turns = turns
+    def __init__(
+        self,
+        loop: Loop,
+        observe_with: Callable[[Observe | None], object],
+        watch_with: Callable[[ConnectionLog | None], object],
+    ) -> None:
+        self._loop = loop
         self._observe_with = observe_with
+        self._watch_with = watch_with
         self._log: RequestLog | None = None
+        self._connections: ConnectionLog | None = None
 
     def follow(self, wanted: Settings, applied: Settings) -> Prepared | None:
         """See `core.applying.Part`."""
-        if wanted.log == applied.log:
+        moves = wanted.log != applied.log
+        if not moves and wanted.log_format is applied.log_format:
             return None
-        new = open_log(wanted.log) if wanted.log is not None else None
+        new = open_log(wanted.log) if moves and wanted.log is not None else None
 
         def commit() -> None:
-            self.close()
-            self._log = new
-            self._observe_with(None if new is None else make_observer(new, self._turns))
+            if moves:
+                self.close()
+                self._log = new
+            self._tell(wanted.log_format)
 
         return Prepared(commit, new.close if new is not None else _no_log)
+
+    def _tell(self, kind: LogFormat) -> None:
+        """Have the log told what this format wants."""
+        log = self._log
+        tells = kind is not LogFormat.CONNECTIONS
+        self._observe_with(make_observer(log, self._loop) if log is not None and tells else None)
+        if self._connections is not None:
+            self._connections.close()
+        tells = kind is not LogFormat.REQUESTS
+        self._connections = ConnectionLog(log, self._loop) if log is not None and tells else None
+        self._watch_with(self._connections)
 
     def reopen(self) -> None:
         """After log rotation.

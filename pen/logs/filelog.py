@@ -35,6 +35,10 @@ class FileLog:
         """Note a line."""
         self._lines.append(records.file_line(client, epoch, server, piece))
 
+    def add(self, line: bytes) -> None:
+        """Note a line as it is."""
+        self._lines.append(line)
+
     def flush(self) -> None:
         """Write what was noted. A full disk or a stuck pipe is said once, and tried again."""
         data = self._rest + b"".join(self._lines)

@@ -13,6 +13,9 @@ class RequestLog(Protocol):
     def record(self, client: str, epoch: int, server: str, piece: bytes) -> None:
         """Note that `client` sent `piece` to `server` at `epoch` (seconds since 1970)."""
 
+    def add(self, line: bytes) -> None:
+        """Note a line of `penlog.records` as it is, newline included."""
+
     def flush(self) -> None:
         """Write what was noted; never blocks for long and never raises."""
 

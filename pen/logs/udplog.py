@@ -1,4 +1,4 @@
-"""The request log to a penlogd: one datagram for each piece that a client sent."""
+"""The log to a penlogd: a datagram for each piece that a client sent, or of many lines."""
 
 import socket
 
@@ -13,6 +13,8 @@ class UdpLog:
     def __init__(self, target: str) -> None:
         self.target = target
         self.lost = 0
+        self._lines: list[bytes] = []
+        self._size = 0
         self._socket = self._open()
 
     def _open(self) -> socket.socket:
@@ -32,27 +34,42 @@ class UdpLog:
 
     def record(self, client: str, epoch: int, server: str, piece: bytes) -> None:  # noqa: ARG002
         """Send a record; penlogd goes by the time of its arrival."""
-        datagram = records.datagram(client, server, piece)
+        self._send(records.datagram(client, server, piece), 1)
+
+    def add(self, line: bytes) -> None:
+        """Send a line together with others, at the latest when flushed."""
+        if self._size + len(line) > records.CONNECTIONS_LIMIT:
+            self.flush()
+        self._lines.append(line)
+        self._size += len(line)
+
+    def flush(self) -> None:
+        """Send the lines that were gathered; records are not held back."""
+        if self._lines:
+            self._send(b"".join(self._lines), len(self._lines))
+            self._lines.clear()
+            self._size = 0
+
+    def _send(self, datagram: bytes, lines: int) -> None:
         try:
             self._socket.send(datagram)
         except OSError:
-            self._send_again(datagram)
+            self._send_again(datagram, lines)
 
-    def _send_again(self, datagram: bytes) -> None:
+    def _send_again(self, datagram: bytes, lines: int) -> None:
         """The error may be an earlier datagram's (nobody listened, ICMP said): try once more."""
         try:
             self._socket.send(datagram)
         except OSError:
-            self.lost += 1
-
-    def flush(self) -> None:
-        """Nothing is held back."""
+            self.lost += lines
 
     def reopen(self) -> None:
         """Resolve the name again; the host may have moved."""
+        self.flush()
         old, self._socket = self._socket, self._open()
         old.close()
 
     def close(self) -> None:
-        """Close the socket."""
+        """Send the rest and close."""
+        self.flush()
         self._socket.close()

@@ -201,7 +201,7 @@ class Relay(Session):
         else:
             poller.watch(fd, write=up.held is not None)
         shared.sessions.accepted(self)
-        if shared.settings.debug:
+        if shared.tells:
             shared.tell_accepted(self)
         if shared.room_made is not None:
             shared.room_made()
@@ -278,7 +278,7 @@ class Relay(Session):
             shared.poller.closed(self.client_fd)
         self.client_socket.close()
         self._close_upstream()
-        if shared.settings.debug:
+        if shared.tells:
             shared.tell_closed(self, reason)
         shared.sessions.end(self, up.moved, down.moved)
         if shared.room_made is not None:

@@ -8,8 +8,11 @@ from penlog.records import (
     DATAGRAM_LIMIT,
     DATAGRAM_REQUEST_MINIMUM,
     RecordError,
+    about_connection,
+    connection_line,
     datagram,
     file_line,
+    parse_connection,
     parse_datagram,
     parse_file_line,
 )
@@ -99,3 +102,48 @@ def test_any_bytes_are_a_record_or_the_declared_error(data):
             continue
         assert record.client
         assert b"\n" not in record.request
+
+
+ABOUT = about_connection(
+    "tcp", ("2001:db8::9", 51234), ("10.0.0.254", 40001), ("10.0.0.1", 80), 1795449645.25
+)
+
+
+def test_a_connection_record_tells_all_there_is_to_say():
+    line = connection_line(ABOUT, 12.5, 1234, 5678, "done")
+    assert line == (
+        b"=1 end tcp 2001:db8::9 51234 10.0.0.254 40001 10.0.0.1 80"
+        b" 1795449645.250000 12.500000 1234 5678 done\n"
+    )
+    connection = parse_connection(line)
+    assert (connection.ended, connection.protocol, connection.reason) == (True, "tcp", "done")
+    assert (connection.client, connection.client_port) == (b"2001:db8::9", 51234)
+    assert (connection.source, connection.source_port) == (b"10.0.0.254", 40001)
+    assert (connection.server, connection.server_port) == (b"10.0.0.1", 80)
+    assert (connection.opened, connection.lasted) == (1795449645.25, 12.5)
+    assert (connection.up, connection.down) == (1234, 5678)
+    assert not parse_connection(connection_line(ABOUT, 0.0, 0, 0, None)).ended
+
+
+@given(st.text(max_size=60), st.floats(-1e9, 1e9))
+def test_a_connection_record_is_one_line_that_penlogd_0_34_1_passes_over(reason, lasted):
+    line = connection_line(ABOUT, lasted, 0, 0, reason)
+    assert line.count(b"\n") == 1
+    assert b'"' not in line
+    assert not line.startswith(b"+ ")
+    assert parse_connection(line).ended
+
+
+@given(st.binary(max_size=80) | st.binary(max_size=80).map(lambda tail: b"=1 open tcp a 1 " + tail))
+def test_any_bytes_are_a_connection_record_or_the_one_error(data):
+    try:
+        parse_connection(data)
+    except RecordError:
+        pass
+
+
+@pytest.mark.parametrize("version", [b"=2", b"=", b"=1 shut", b"= 1"])
+def test_other_versions_and_events_are_no_connection_records(version):
+    line = connection_line(ABOUT, 1.0, 0, 0, None).replace(b"=1 open", version)
+    with pytest.raises(RecordError, match="not a connection record"):
+        parse_connection(line)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from penlog.records import about_connection, connection_line
+
 OUR_PENLOG = (sys.executable, "-c", "from penlog.cli import main; main()")
 OUR_PENLOGD = (sys.executable, "-c", "from penlogd.cli import main; main()")
 DEBIAN_PENLOG, DEBIAN_PENLOGD = ("/usr/bin/penlog",), ("/usr/bin/penlogd",)
@@ -116,6 +118,17 @@ def test_every_pairing_with_debians_tools_gives_the_clients(farm, penlog, penlog
     lines = farm.lines()
     assert [line.split()[0] for line in lines] == [b"10.9.9.%d" % n for n in range(50)]
     assert all(line.endswith(b' HTTP/1.1" 200 5 "-" "agent"') for line in lines)
+
+
+def test_debians_penlogd_passes_over_connection_records(farm):
+    daemon = farm.start(command=DEBIAN_PENLOGD)
+    about = about_connection("tcp", ("10.9.9.9", 1), ("127.0.0.1", 2), ("127.0.0.5", 80), 1e9)
+    told = [connection_line(about, 0, 0, 0, None), connection_line(about, 1, 2, 3, "done")]
+    farm.send(b"+ 10.9.9.9 127.0.0.5 GET /1 HTTP/1.1\n", *told, b"".join(told * 6))
+    farm.send(LINE % (stamp(), b"1"))
+    wait_for(lambda: receive_queue(farm.port) == 0)
+    stop(daemon)
+    assert [line.split()[0] for line in farm.lines()] == [b"10.9.9.9"]
 
 
 def test_a_burst_of_20000_lines_loses_none(farm):

@@ -1,0 +1,110 @@
+"""Which connections to servers there are, told to a log as `penlog.records` says.
+
+Each is told of when a server has taken it, once a minute while it lasts (so that a penlogd that was
+started meanwhile knows it too), and at its end. Records are bytes; a `RequestLog` carries them.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pen.core.session import Session
+from pen.logs.log import RequestLog
+from penlog import records
+
+REPEATED: Final = 60.0
+"""Seconds after which a connection that is still open is told of again."""
+
+AT_ONCE: Final = 200
+"""Connections told of again in one turn; the next ones `PAUSE` seconds later."""
+
+PAUSE: Final = 0.05
+
+
+class Loop(Protocol):
+    """The loop: its clock, its timers, and the end of its turns."""
+
+    now: float
+    at_turn_end: list[Callable[[], object]]
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> None:
+        """Call once at or after a monotonic time."""
+
+
+@dataclass(slots=True)
+class _Open:
+    session: Session
+    about: str
+    since: float
+    told: float
+
+
+class ConnectionLog:
+    """Tells a log of the sessions that it is told of."""
+
+    def __init__(self, log: RequestLog, loop: Loop) -> None:
+        self._log = log
+        self._loop = loop
+        self._open: OrderedDict[int, _Open] = OrderedDict()  # by number; the longest untold first
+        self._timed = False
+
+    def opened(
+        self, session: Session, protocol: str, source: tuple[str, int], since: float
+    ) -> None:
+        """A server has taken a session.
+
+        Args:
+            session: The session.
+            protocol: ``tcp`` or ``udp``.
+            source: Address and port of pen's own from which it was made.
+            since: When that was; monotonic seconds.
+        """
+        loop, server = self._loop, session.server
+        client = (session.address or "unix", session.port)
+        about = records.about_connection(
+            protocol, client, source, (server.address, server.port), time.time() - loop.now + since
+        )
+        entry = self._open[session.number] = _Open(session, about, since, loop.now)
+        self._tell(entry, None)
+        if not self._timed:
+            self._timed = True
+            loop.call_at(loop.now + REPEATED, self._repeat)
+
+    def ended(self, session: Session, reason: str) -> None:
+        """A session is over; nothing is told of one that no server has taken."""
+        entry = self._open.pop(session.number, None)
+        if entry is not None:
+            self._tell(entry, reason)
+
+    def tell_all(self) -> None:
+        """Tell of every open connection now, for whoever has heard of none."""
+        for entry in self._open.values():
+            self._tell(entry, None)
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self._open.clear()
+
+    def _repeat(self) -> None:
+        """Tell again of those that were told of longest ago, and set the next time."""
+        loop, waiting = self._loop, self._open
+        for _ in range(min(AT_ONCE, len(waiting))):
+            number, entry = next(iter(waiting.items()))
+            if entry.told + REPEATED > loop.now:
+                break
+            waiting.move_to_end(number)
+            entry.told = loop.now
+            self._tell(entry, None)
+        self._timed = bool(waiting)
+        if waiting:
+            due = next(iter(waiting.values())).told + REPEATED
+            loop.call_at(max(due, loop.now + PAUSE), self._repeat)
+
+    def _tell(self, entry: _Open, ended: str | None) -> None:
+        traffic = entry.session.traffic()
+        lasted = self._loop.now - entry.since
+        self._log.add(records.connection_line(entry.about, lasted, traffic.up, traffic.down, ended))
+        if self._log.flush not in self._loop.at_turn_end:
+            self._loop.at_turn_end.append(self._log.flush)
