@@ -10,7 +10,7 @@ import click
 
 from penlogd.accesslog import ByShape
 from penlogd.attribution import Attribution
-from penlogd.collector import Collector
+from penlogd.collector import Collector, signal_socket
 from penlogd.consolidator import Consolidator
 from penlogd.daemon import (
     DaemonError,
@@ -122,6 +122,7 @@ def _run(options: Options) -> None:
     messages = _messages(options)
     terminal = TerminalMessages("penlogd", debugging=options.debug)
     user = find_user(options.user) if options.user else None
+    signals = signal_socket()  # before anybody can send lines, which TERM must not lose
     receiver = _receiver(options)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     if options.chroot:
@@ -140,7 +141,7 @@ def _run(options: Options) -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)  # lines and records are many and make no cycles
     try:
-        Collector(receiver, _consolidator(options), sink, messages).run()
+        Collector(signals, receiver, _consolidator(options), sink, messages).run()
     finally:
         if pidfile is not None:
             pidfile.remove()

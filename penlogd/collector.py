@@ -26,10 +26,23 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Collector:
-    """Runs until TERM or INT."""
+    """Runs until TERM or INT.
+
+    Args:
+        signals: What `signal_socket` gave; what came before this is obeyed too.
+        receiver: Where datagrams come in.
+        consolidator: What makes lines of them.
+        sink: Where the lines go.
+        messages: Where to tell what is wrong, and statistics.
+    """
 
     def __init__(
-        self, receiver: Receiver, consolidator: Consolidator, sink: Sink, messages: Messages
+        self,
+        signals: socket.socket,
+        receiver: Receiver,
+        consolidator: Consolidator,
+        sink: Sink,
+        messages: Messages,
     ) -> None:
         self._receiver = receiver
         self._consolidator = consolidator
@@ -41,7 +54,7 @@ class Collector:
         self._dropped = 0
         self._offset = time.time() - time.monotonic()
         self._sockets = {sock.fileno(): sock for sock in receiver.sockets}
-        self._wakeup = _signal_socket()
+        self._wakeup = signals
         self._poller = select.epoll()
         for fd in (*self._sockets, self._wakeup.fileno()):
             self._poller.register(fd, select.EPOLLIN)
@@ -135,8 +148,8 @@ class Collector:
         self._messages.debug(self.statistics())
 
 
-def _signal_socket() -> socket.socket:
-    """Return a socket from which the numbers of the signals that came can be read."""
+def signal_socket() -> socket.socket:
+    """Catch signals, and return a socket from which the numbers of those that came can be read."""
     reader, writer = socket.socketpair()
     for sock in (reader, writer):
         sock.setblocking(False)
