@@ -102,6 +102,8 @@ class Balancer:
             self._add_servers(parse_listen(settings.listen).port)
         if not any(server.in_use for server in self.state.servers):
             raise UsageError("no servers: give them after the address, or in the config file")
+        for caution in self.state.selector.cautions():
+            logger.warning("%s", caution)
 
     def _take(self, step: Step) -> None:
         """Carry out an option that is a setting."""

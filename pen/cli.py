@@ -84,6 +84,10 @@ SETTING_OPTIONS = (
         "N", setting="multi_accept", number=(1, 100_000),
     ),
     SettingOption(
+        "N", "hash-unsaved", "Let the address choose each time; remember no server.",
+        command="hash unsaved",
+    ),
+    SettingOption(
         "o", "option", "Run a control command at start; see penctl(1).", "CMD", command="{}"
     ),
     SettingOption("O", "command", "The same as -o.", "CMD", command="{}"),

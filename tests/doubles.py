@@ -57,7 +57,7 @@ def memory(pen: FakePen, registry: Registry) -> tuple[Any, ...]:
     settings.pop("config_file")
     servers = [
         (s.slot, s.name, s.endpoint, s.max, s.hard, s.weight, s.prio, s.acl,
-         round(s.banned_until), s.banned_by_hand)
+         round(s.banned_until), s.banned_by_hand, s.duty)
         for s in pen.state.servers.all()
     ]  # fmt: skip
     acls = [[str(entry) for entry in each.entries] for each in pen.state.acls.lists]

@@ -1,25 +1,29 @@
 """Where a server is chosen, top to bottom in the order of precedence.
 
 1. A client that `client_acl` denies gets the abuse server, or nobody.
-2. Unless round robin is on, a client that is remembered gets the server it used last.
+2. A client that is remembered gets the server it used last, unless round robin is on
+   or the hash is to decide each time (`hash unsaved`).
 3. `prio`: the available server with the lowest prio; else
    `weight`: the available server with the lowest load, among those with a weight; else
-   `hash`: the slot that the client's address gives; else
+   `hash`: the slot that the client's address gives, or, with `hash consistent`, the
+   available server that scores highest for it; else
    the next available server in turn.
 
 What is chosen here is only the first to be *tried*: `core.session` asks whether it
 admits the client, and fails over (`Selector.after`) when it does not.
 """
 
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pen.core.acl import AccessLists
-from pen.core.address import MAPPED, unmapped
 from pen.core.clients import Client
+from pen.core.hashing import address_hash, client_identity, score
 from pen.core.servers import Server, ServerTable
 from pen.core.settings import Settings
+
+FIRST_BYTE_ONLY = (2, 4, 8, 16, 32, 64, 128, 256)
+"""Numbers of servers modulo which a little-endian address is its first byte."""
 
 
 @dataclass(slots=True)
@@ -39,14 +43,18 @@ class Selector:
     def first(self, client: Client | None, address: str, port: int, now: float) -> Server | None:
         """The server to try first for a client that is welcome; None: nobody is available."""
         settings = self.settings
-        if not settings.roundrobin and client is not None and client.server >= 0:
-            return self.servers.slots[client.server]
+        saved = -1 if client is None or settings.roundrobin else client.server
+        if saved >= 0 and not settings.hash_unsaved:
+            return self.servers.slots[saved]
         if settings.prio:
             return min(self._available(now), key=lambda server: server.prio, default=None)
         if settings.weight:
             loaded = (server for server in self._available(now) if server.weight > 0)
             return min(loaded, key=_load, default=None)
         if settings.hash:
+            port = port if settings.roundrobin else 0
+            if settings.hash_consistent:
+                return self._by_score(address, port, now)
             return self._by_hash(address, port)
         return self._in_turn(now)
 
@@ -65,47 +73,52 @@ class Selector:
     def last_resort(self, now: float) -> Server | None:
         """The server whose ban ends first, when failures have banned every regular one.
 
-        Better to try that one than to turn the client away; a ban given by hand holds.
+        Better to try that one than to turn the client away; a ban given by hand holds,
+        and those that drain or are down do not count.
         """
-        used = [server for server in self.servers if server.in_use]
-        if self.servers.emergency or any(s.available(now) or s.banned_by_hand for s in used):
+        ready = [server for server in self.servers if server.takes_new]
+        if self.servers.emergency or any(s.available(now) or s.banned_by_hand for s in ready):
             return None
-        return min(used, key=lambda server: server.banned_until, default=None)
+        return min(ready, key=lambda server: server.banned_until, default=None)
+
+    def cautions(self) -> Iterator[str]:
+        """What the settings ask for that is hardly meant, a line each."""
+        settings, slots = self.settings, self.servers.slots
+        if settings.weight and not settings.prio and not any(server.weight for server in slots):
+            yield (
+                "by weight, but every server has weight 0 and gets no new clients;"
+                " give weights: host:port:max:hard:weight, or 'server N weight W'"
+            )
+        contract = settings.hash and not (settings.hash_consistent or settings.roundrobin)
+        if contract and not (settings.prio or settings.weight) and len(slots) in FIRST_BYTE_ONLY:
+            yield (
+                f"hash over {len(slots)} servers: only the first byte of an IPv4 address decides,"
+                " so a whole network gets one server; 'hash consistent' spreads it"
+            )
 
     def _available(self, now: float) -> Iterator[Server]:
-        return (server for server in self.servers.slots if server.available(now))
+        """Servers for those who are new."""
+        return (s for s in self.servers.slots if s.takes_new and s.banned_until <= now)
 
     def _in_turn(self, now: float) -> Server | None:
         slots = self.servers.slots
         first, count = self.turn, len(slots)
         for turn in range(first, first + count):
             server = slots[turn % count]
-            if server.in_use and server.banned_until <= now:  # `available`, without the call
+            if server.takes_new and server.banned_until <= now:
                 self.turn = server.slot + 1
                 return server
         return None
 
     def _by_hash(self, address: str, port: int) -> Server | None:
         slots = self.servers.slots
-        if not slots:
-            return None
-        return slots[address_hash(address, port if self.settings.roundrobin else 0) % len(slots)]
+        return slots[address_hash(address, port) % len(slots)] if slots else None
+
+    def _by_score(self, address: str, port: int, now: float) -> Server | None:
+        client = client_identity(address, port)
+        candidates = self._available(now)
+        return max(candidates, key=lambda server: score(client, server.identity), default=None)
 
 
 def _load(server: Server) -> int:
     return 256 * server.connections // server.weight
-
-
-def address_hash(address: str, port: int = 0) -> int:
-    """The hash that paired balancers must agree on, C pen's included.
-
-    IPv4: the four bytes read as a little-endian integer, exclusive-or'd with the two
-    bytes of the port in network order, read little-endian. IPv6: the last byte.
-    A client on a Unix socket (no address) hashes to 0.
-    """
-    if not address:
-        return 0
-    if ":" in address and not address.startswith(MAPPED):
-        return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])[-1]
-    packed = socket.inet_aton(unmapped(address))
-    return int.from_bytes(packed, "little") ^ int.from_bytes(port.to_bytes(2, "big"), "little")

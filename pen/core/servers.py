@@ -3,12 +3,23 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
 from pen.core.address import UNSET, Endpoint, SockAddr
 from pen.core.errors import CommandError
+from pen.core.hashing import identity
 
 SLOTS_MAX = 65536
 """More slots than this is a slip of the keyboard; each costs memory."""
+
+
+class Duty(Enum):
+    """Whom a server takes, as the person in charge of it says (`server N state`)."""
+
+    READY = "ready"
+    DRAIN = "drain"
+    """Nobody new; who used it last still goes there."""
+    DOWN = "down"
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +40,8 @@ class Server:
     weight: int = 0
     prio: int = 0
     acl: int = 0
+    duty: Duty = Duty.READY
+    """Set it by `assign`."""
     connections: int = 0
     """Now open or being opened."""
     sx: int = 0
@@ -39,7 +52,13 @@ class Server:
     failed_at: int = 0
     """Epoch second of the failure that counts; 0: a success came after it."""
     in_use: bool = False
-    """Whether the slot names a server at all; kept by `move`."""
+    """Whether the slot names a server at all; kept by `move`, as are the next three."""
+    takes_new: bool = False
+    """In use, and ready."""
+    takes_known: bool = False
+    """In use, and not down."""
+    identity: int = 0
+    """Who it is to `hashing.score`: where it is, not its slot, so slots may be dealt anew."""
 
     def __post_init__(self) -> None:
         self.move(self.name, self.endpoint)
@@ -58,6 +77,14 @@ class Server:
         """Give it another address; open connections stay where they are."""
         self.name, self.endpoint = name, endpoint
         self.in_use = endpoint.port != 0 and endpoint.host != UNSET
+        self.identity = identity(str(endpoint).encode())
+        self.assign(self.duty)
+
+    def assign(self, duty: Duty) -> None:
+        """Say whom it takes from now on; open connections stay."""
+        self.duty = duty
+        self.takes_new = self.in_use and duty is Duty.READY
+        self.takes_known = self.in_use and duty is not Duty.DOWN
 
     def with_port(self, port: int) -> Endpoint:
         """Its address with another port."""
@@ -68,11 +95,13 @@ class Server:
         return Endpoint(self.endpoint.family, sockaddr)
 
     def available(self, now: float) -> bool:
-        """In use and not blacklisted."""
-        return self.in_use and self.banned_until <= now
+        """In use, neither down nor blacklisted; a draining one is, for those it knows."""
+        return self.takes_known and self.banned_until <= now
 
     def has_room(self, known: bool) -> bool:
-        """Whether the limits admit one more, for a client that was here last (`known`) or not."""
+        """Whether it takes one more, for a client that was here last (`known`) or not."""
+        if not (known or self.takes_new):
+            return False
         if self.max == 0 or self.connections < self.max:
             return True
         return known and self.connections < self.hard

@@ -180,13 +180,20 @@ class Sessions(Generic[S]):
 
     def _admits(self, server: Server, client: Client | None, address: str) -> bool:
         """Whether the server's limits and its access list let this client in."""
-        if server.max and not server.has_room(client is not None and client.server == server.slot):
-            return False
+        if server.max or not server.takes_new:
+            known = client is not None and client.server == server.slot
+            if not server.has_room(known):
+                return False
         return not self.acls.in_use or self.acls.permits(server.acl, address)
 
-    def _last_resort(self, client: Client | None, address: str, now: float) -> Server | None:
+    def _last_resort(
+        self, client: Client | None, address: str, now: float, since: int | None = None
+    ) -> Server | None:
+        """The selector's; None if it does not admit the client, or has failed `since`."""
         server = self.selector.last_resort(now)
-        return server if server and self._admits(server, client, address) else None
+        if server is None or (since is not None and server.failed_at >= since):
+            return None
+        return server if self._admits(server, client, address) else None
 
     def failed(self, session: S, now: float, epoch: int, *, blame: bool = True) -> Server | None:
         """The server being tried refused or did not answer: the next one, or None.
@@ -198,6 +205,9 @@ class Sessions(Generic[S]):
             tried.fail(self.settings.blacklist, now, epoch)
         following = self.selector.after(tried, session.initial)
         server = self._admitting(following, session.initial, session.client, session.address, now)
+        if server is None and blame and tried.slot >= 0 and not self.settings.stubborn:
+            began = int(epoch - (now - session.opened))
+            server = self._last_resort(session.client, session.address, now, since=began)
         if server is not None:
             tried.connections -= 1
             server.connections += 1

@@ -46,6 +46,10 @@ class Settings:
     """Take servers in turn and do not look up where a client was before."""
     hash: bool = False
     """Let the client's address choose."""
+    hash_consistent: bool = False
+    """Hash such that servers that come or go move only the clients they must."""
+    hash_unsaved: bool = False
+    """Hash each time, whatever server the client used before."""
     weight: bool = False
     """Lowest connections / weight first."""
     prio: bool = False

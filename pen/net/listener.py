@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from typing import Final
 
-from pen.core.address import MAPPED, Endpoint
+from pen.core.address import MAPPED, Endpoint, unmapped
 from pen.core.errors import AddressError
 from pen.net.reactor import Reactor
 from pen.net.relays import Relays
@@ -148,7 +148,7 @@ class Listener:
             else:
                 address = peer[0]
                 if address.startswith(MAPPED):
-                    address = address[len(MAPPED) :]
+                    address = unmapped(address)
                 relays.begin(client, fd, address, peer[1])
         return None
 

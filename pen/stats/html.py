@@ -12,6 +12,7 @@ from html import escape
 from itertools import zip_longest
 
 from pen.core.errors import PenError
+from pen.core.servers import Duty
 from pen.stats.snapshot import ServerFacts, Snapshot
 
 _STYLE = """
@@ -39,6 +40,13 @@ _CLIENT_HEADINGS = (
 _CONNECTION_HEADINGS = (
     "connection", "downfd", "upfd", "pending data down", "pending data up", "client", "server",
 )  # fmt: skip
+
+
+READY = Duty.READY
+_DUTIES = {
+    Duty.DRAIN: "draining: only clients that it knows",
+    Duty.DOWN: "down: taken out by hand",
+}
 
 
 def render(snapshot: Snapshot) -> str:
@@ -90,7 +98,7 @@ def _server_row(server: ServerFacts) -> Sequence[object]:
     return (
         server.slot,
         server.address,
-        server.status,
+        _status(server),
         server.port,
         server.connections,
         server.max,
@@ -102,8 +110,15 @@ def _server_row(server: ServerFacts) -> Sequence[object]:
     )
 
 
+def _status(server: ServerFacts) -> str:
+    """The number alone, as C pen has it, unless somebody took the server out of duty."""
+    return str(server.status) if server.duty is READY else f"{server.status} ({server.duty.value})"
+
+
 def _state(server: ServerFacts) -> tuple[str, str]:
     """Class and words for a server's status, of which the number alone says little."""
+    if server.duty is not READY:
+        return "down", _DUTIES[server.duty]
     waiting = f"next try in {server.ban} s" if server.ban else "available"
     if server.status:
         failed = time.strftime("%H:%M:%S", time.localtime(server.status))

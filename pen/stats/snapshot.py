@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pen.core.clients import Client
-from pen.core.servers import Server
+from pen.core.servers import Duty, Server
 from pen.core.session import Session
 from pen.core.state import State
 
@@ -32,6 +32,7 @@ class ServerFacts:
     rx: int
     weight: int
     prio: int
+    duty: Duty
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ def server_facts(server: Server, moved: dict[int, tuple[int, int]], now: float) 
         rx=server.rx + down,
         weight=server.weight,
         prio=server.prio,
+        duty=server.duty,
     )
 
 

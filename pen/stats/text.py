@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+from pen.core.servers import Duty
 from pen.stats.snapshot import ClientFacts, ConnectionFacts, ServerFacts, Snapshot
 
 
@@ -33,6 +34,8 @@ def _server(server: ServerFacts) -> Iterator[str]:
     yield f"port {server.port}"
     yield f"{server.connections} connections ({server.max} soft, {server.hard} hard)"
     yield f"{server.sx} sent, {server.rx} received"
+    if server.duty is not Duty.READY:
+        yield f"state {server.duty.value}"
 
 
 def _client(client: ClientFacts) -> Iterator[str]:

@@ -10,7 +10,6 @@ from pen.core.settings import FastClose
 
 FLAGS = (
     ("abort_on_error", "dump core on a fatal error", "exit with a status on a fatal error"),
-    ("hash", "let the client's address choose its first server", "do not hash"),
     ("keepalive", "probe silent connections (SO_KEEPALIVE)", "do not probe"),
     ("prio", "take the available server with the lowest prio", "ignore prio"),
     ("roundrobin", "servers in turn; do not look up where a client was", "track clients"),
@@ -25,6 +24,7 @@ def declare(registry: Registry) -> None:
     """Declare the commands of this subject."""
     for name, on, off in FLAGS:
         declare_flag(registry, name, on, off)
+    _declare_hash(registry)
     for name in ("block", "delayed_forward"):
         for words in (name, f"no {name}"):
             registry.add(Command(words, "obsolete; does nothing", _nothing, obsolete=True))
@@ -40,6 +40,37 @@ def declare(registry: Registry) -> None:
     )
     for name in ("epoll", "kqueue", "poll", "select"):
         _declare_poller(registry, name)
+
+
+def _declare_hash(registry: Registry) -> None:
+    kind = Argument(
+        "consistent|unsaved", choice("consistent", "unsaved"), optional=True, repeats=True
+    )
+    help = "let the client's address choose; evenly; each time"
+    registry.add(Command("hash", help, _hash, (kind,), _save_hash))
+    registry.add(Command("no hash", "do not hash", _no_hash))
+
+
+def _hash(pen: Pen, *kinds: str) -> None:
+    with pen.changing():
+        settings = pen.state.settings
+        settings.hash = True
+        settings.hash_consistent = "consistent" in kinds
+        settings.hash_unsaved = "unsaved" in kinds
+
+
+def _no_hash(pen: Pen) -> None:
+    with pen.changing():
+        settings = pen.state.settings
+        settings.hash = settings.hash_consistent = settings.hash_unsaved = False
+
+
+def _save_hash(pen: Pen) -> Iterable[str]:
+    settings = pen.state.settings
+    kinds = (" consistent" if settings.hash_consistent else "") + (
+        " unsaved" if settings.hash_unsaved else ""
+    )
+    yield f"hash{kinds}" if settings.hash else "no hash"
 
 
 def _nothing(pen: Pen) -> None:

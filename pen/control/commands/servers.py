@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pen.control.arguments import SECONDS_MAX, acl_number, number, port, word
+from pen.control.arguments import SECONDS_MAX, acl_number, choice, number, port, word
 from pen.control.context import Pen
 from pen.control.registry import Argument, Asks, Command, Registry
 from pen.control.words import printable, quote
 from pen.core.address import resolve
 from pen.core.errors import CommandError, PenError
-from pen.core.servers import SLOTS_MAX, Server
+from pen.core.servers import SLOTS_MAX, Duty, Server
 from pen.stats.snapshot import servers_now
 
 LIMIT = number(0, 999_999_999)
@@ -47,6 +47,10 @@ def _set_blacklist(server: Server, value: int, now: float) -> None:
         server.failed_at = 0
 
 
+def _set_state(server: Server, value: str, now: float) -> None:  # noqa: ARG001
+    server.assign(Duty(value))
+
+
 ATTRIBUTES = {
     "acl": Attribute("A", acl_number, _setter("acl")),
     "address": Attribute("A", word, _set_address),
@@ -56,6 +60,7 @@ ATTRIBUTES = {
     "blacklist": Attribute("SEC", number(0, SECONDS_MAX), _set_blacklist),
     "weight": Attribute("W", LIMIT, _setter("weight")),
     "prio": Attribute("P", LIMIT, _setter("prio")),
+    "state": Attribute("S", choice(*(duty.value for duty in Duty)), _set_state),
 }
 
 
@@ -131,4 +136,5 @@ def _save(pen: Pen) -> Iterable[str]:
             f"server {s.slot} acl {s.acl} address {quote(s.name)} port {s.port} max {s.max}"
             f" hard {s.hard} weight {s.weight} prio {s.prio}"
             + (f" blacklist {ban}" if ban > 0 else "")
+            + (f" state {s.duty.value}" if s.duty is not Duty.READY else "")
         )

@@ -91,13 +91,15 @@ def test_included_files_are_parts_of_the_file(registry, tmp_path):
 SETTINGS = [
     "acl 0 permit 10.0.0.0 255.0.255.0", "acl 0 deny 192.168.7.0/24", "acl 9 deny 2001:db8::/33",
     "ascii", "blacklist 77", "client_acl 3", "clients_max 17", "conn_max 9", "control_acl 4",
-    "debug 2", "hash", "idle_timeout 60", "keepalive", "listen 127.0.0.1:8080", "log /var/log/pen",
+    "debug 2", "hash", "hash unsaved", "hash consistent", "hash consistent unsaved",
+    "idle_timeout 60", "keepalive", "listen 127.0.0.1:8080", "log /var/log/pen",
     "pending_max 7", "poll", "prio", "roundrobin", "stubborn", "tcp_fastclose both",
     "tcp_nodelay", "timeout 8", "tracking 99", "web_stats /tmp/page.html", "weight",
     "abort_on_error", "control_readonly /run/pen/ask 660 0",
     'control_readonly "/run/my pen"', "control_readonly 127.0.0.1:0",
     "server 0 address 127.0.0.5 port 80 max 3 hard 4 weight 5 prio 6 acl 7",
     "server 2 address ::1 port 8081 blacklist 500",
+    "server 1 address 127.0.0.6 port 81 state drain",
     'listen "/run/my pen"', 'log "/var/log/#my \\"pen\\".log"', 'web_stats "#page"',
 ]  # fmt: skip
 
