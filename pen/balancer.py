@@ -6,34 +6,23 @@ One turn of the loop is `net.reactor`'s. Signals, control commands and config fi
 change `state` inside `changing`, whose end makes the world agree with the settings.
 """
 
-import gc
 import logging
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import cast
 
 from pen import daemon
 from pen.control.commands import make_registry
 from pen.control.configfile import read_config
 from pen.control.ports import ControlPorts
 from pen.core.address import parse_listen, parse_server, resolve
-from pen.core.applying import Applier, Prepared
-from pen.core.errors import AddressError, CommandError, PenError, ResolveError, UsageError
+from pen.core.applying import Applier
+from pen.core.errors import AddressError, PenError, ResolveError, UsageError
 from pen.core.servers import ABUSE_SLOT, EMERGENCY_SLOT, Server
-from pen.core.session import Sessions
-from pen.core.settings import Settings
 from pen.core.state import State
-from pen.logs.current import CurrentLog
-from pen.net import transparent
-from pen.net.listening import Listening
-from pen.net.pollers import SelectPoller, make_poller
-from pen.net.reactor import Reactor
-from pen.net.relay import Relay
-from pen.net.relays import Relays
-from pen.net.taps import Taps
+from pen.engine import Engine
 from pen.options import Options, Step
 from pen.stats import html, text
 from pen.stats.snapshot import take_snapshot
@@ -41,10 +30,6 @@ from pen.stats.snapshot import take_snapshot
 logger = logging.getLogger("pen")
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-OWN_DESCRIPTORS = 64
-"""Descriptors needed beside two for each connection."""
-HELD_MIN = 16
-"""Connections to try for even where descriptors are too few by that reckoning."""
 
 
 class Balancer:
@@ -56,10 +41,7 @@ class Balancer:
         self.registry = make_registry()
         self.command_line = options.command_line
         self.running = False
-        self.reactor: Reactor
-        self.relays: Relays
-        self._listening: Listening
-        self._log: CurrentLog
+        self.engine: Engine
         self._applier: Applier
         self._control: ControlPorts
         self._pid_file: daemon.PidFile | None = None
@@ -142,44 +124,19 @@ class Balancer:
 
     def _open(self) -> None:
         """Everything that asks the system for something; it is closed in reverse order."""
-        options, settings, opened = self.options, self.state.settings, self._closing.callback
+        options = self.options
         user = daemon.find_user(options.user) if options.user is not None else None
-        self._reserve_descriptors()
-        self.reactor = Reactor(make_poller(settings.poller))
+        self.engine = Engine(self.state)
         if options.pid_file:
             self._pid_file = daemon.PidFile(options.pid_file)
-            opened(self._pid_file.remove)
-        self.relays = Relays(self.reactor, cast(Sessions[Relay], self.state.sessions), settings)
-        self._log = CurrentLog(self.reactor, Taps(self.relays).set_log, self.relays.set_watch)
-        opened(self._log.close)
-        self._control = ControlPorts(self.registry, self, self.reactor)
-        opened(self._control.close)
+            self._closing.callback(self._pid_file.remove)
+        self._control = ControlPorts(self.registry, self, self.engine.reactor)
+        self._closing.callback(self._control.close)
         self._open_control(user)
-        opened(self.relays.close_all, "pen ends")
-        self._listening = Listening(self.relays)
-        opened(self._listening.close)
-        self._applier = Applier(
-            self._follow_poller,
-            self._log.follow,
-            transparent.follow,
-            self._listening.follow,
-            self._control.follow,
-            self._follow_sizes,
-        )
-        self._applier.apply(settings)
-        daemon.confine(options.chroot, user, raw_network=settings.transparent)
-
-    def _reserve_descriptors(self) -> None:
-        settings = self.state.settings
-        wanted = 2 * settings.conn_max + OWN_DESCRIPTORS
-        ceiling = SelectPoller.LIMIT if settings.poller == SelectPoller.name else None
-        limit = daemon.raise_descriptor_limit(wanted, ceiling)
-        self.state.sessions.holdable = max(HELD_MIN, (limit - OWN_DESCRIPTORS) // 2)
-        if limit < wanted:
-            logger.warning(
-                "open files are limited to %d, so at most %d of %d connections are held at once",
-                limit, self.state.sessions.holdable, settings.conn_max,
-            )  # fmt: skip
+        self._closing.callback(self.engine.close)
+        self._applier = Applier(*self.engine.parts, self._control.follow)
+        self._applier.apply(self.state.settings)
+        daemon.confine(options.chroot, user, raw_network=self.state.settings.transparent)
 
     def _open_control(self, user: daemon.User | None) -> None:
         where = self.options.control
@@ -193,7 +150,7 @@ class Balancer:
     def _settle(self) -> None:
         """In the process that stays: signals, pid file, and the descriptors' handlers."""
         self._signals = daemon.Signals(SIGNALS)
-        self.reactor.add(self._signals.fileno(), self._on_signal)
+        self.engine.reactor.add(self._signals.fileno(), self._on_signal)
         if self._pid_file is not None:
             self._pid_file.write()
 
@@ -202,21 +159,20 @@ class Balancer:
     def run(self) -> None:
         """Serve until told to stop, then close everything."""
         self.running = True
-        _calm_collector()
         self._control.start()
         try:
-            self.reactor.run()
+            self.engine.run()
         finally:
             self._closing.close()
 
     def stop(self) -> None:
         """End cleanly."""
-        self.reactor.stop()
+        self.engine.stop()
 
     @property
     def now(self) -> float:
         """Monotonic seconds of this turn."""
-        return self.reactor.now if self.running else time.monotonic()
+        return self.engine.reactor.now if self.running else time.monotonic()
 
     def _on_signal(self, mask: int) -> None:  # noqa: ARG002
         for number in self._signals.take():
@@ -235,7 +191,7 @@ class Balancer:
         except PenError as error:
             logger.error("HUP: %s; going on as before", error)
         try:
-            self._log.reopen()
+            self.engine.log.reopen()
         except PenError as error:
             logger.error("HUP: %s; going on as before", error)
         for server in self.state.servers.all():
@@ -263,29 +219,11 @@ class Balancer:
         finally:
             self._depth -= 1
 
-    def _follow_poller(self, wanted: Settings, applied: Settings) -> None:
-        if wanted.poller != applied.poller and self.running:
-            raise CommandError(f"'{wanted.poller}' must be given before pen starts")
-
-    def _follow_sizes(self, wanted: Settings, applied: Settings) -> Prepared:
-        def commit() -> None:
-            self.state.clients.capacity = wanted.clients_max
-            if wanted.conn_max > applied.conn_max:
-                self._reserve_descriptors()
-            logger.setLevel(logging.DEBUG if wanted.debug else logging.INFO)
-            self.relays.retune()
-            if wanted.idle_timeout != applied.idle_timeout:
-                self.relays.watch_idle()
-            if self.relays.room_made is not None:
-                self.relays.room_made()  # for a limit may have been raised
-
-        return Prepared(commit)
-
     # What commands ask for.
 
     def listening_on(self) -> str:
         """Address that clients connect to."""
-        return str(self._listening.endpoint) if self.running else self.state.settings.listen
+        return str(self.engine.listening.endpoint) if self.running else self.state.settings.listen
 
     def controlled_on(self) -> str:
         """Address of the control port."""
@@ -308,9 +246,7 @@ class Balancer:
 
     def close_connection(self, number: int) -> None:
         """Close a session if it is there."""
-        relay = self.relays.sessions.get(number)
-        if relay is not None:
-            relay.close("by command")
+        self.engine.close_connection(number)
 
     def read_config(self, path: str) -> None:
         """Run the commands of a file, all or none."""
@@ -326,14 +262,3 @@ def _usage_errors() -> Iterator[None]:
         raise
     except AddressError as error:
         raise UsageError(str(error)) from None
-
-
-def _calm_collector() -> None:
-    """Let the garbage collector look rarely, and never at what stays.
-
-    Relays leave no circles, so what it could find is little; left at its default it
-    took a tenth of the time of a short connection.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

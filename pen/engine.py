@@ -1,0 +1,120 @@
+"""What serves clients: the loop, the listener, the relays and the log, of one process.
+
+An engine does as the state says, and follows changed settings through its `parts`; it never
+reads commands or options itself.
+"""
+
+import gc
+import logging
+from contextlib import ExitStack
+from typing import cast
+
+from pen import daemon
+from pen.core.applying import Part, Prepared
+from pen.core.errors import CommandError
+from pen.core.session import Sessions
+from pen.core.settings import Settings
+from pen.core.state import State
+from pen.logs.current import CurrentLog
+from pen.net import transparent
+from pen.net.listening import Listening
+from pen.net.pollers import SelectPoller, make_poller
+from pen.net.reactor import Reactor
+from pen.net.relay import Relay
+from pen.net.relays import Relays
+from pen.net.taps import Taps
+
+logger = logging.getLogger("pen")
+
+OWN_DESCRIPTORS = 64
+"""Descriptors needed beside two for each connection."""
+HELD_MIN = 16
+"""Connections to try for even where descriptors are too few by that reckoning."""
+
+
+class Engine:
+    """Serves the clients of a state. When its parts first follow, listener and log are opened.
+
+    Raises:
+        PenError: the event mechanism cannot be had.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._reserve_descriptors()
+        self.reactor = Reactor(make_poller(state.settings.poller))
+        self.relays = Relays(self.reactor, cast(Sessions[Relay], state.sessions), state.settings)
+        self.listening = Listening(self.relays)
+        self.log = CurrentLog(self.reactor, Taps(self.relays).set_log, self.relays.set_watch)
+        self.parts: tuple[Part, ...] = (
+            self._follow_poller,
+            self.log.follow,
+            transparent.follow,
+            self.listening.follow,
+            self._follow_sizes,
+        )
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        _calm_collector()
+        self.reactor.run()
+
+    def stop(self) -> None:
+        """Let `run` return at the end of this turn."""
+        self.reactor.stop()
+
+    def close(self) -> None:
+        """Close all there is: first the way in, last the log."""
+        with ExitStack() as closing:
+            closing.callback(self.log.close)
+            closing.callback(self.relays.close_all, "pen ends")
+            closing.callback(self.listening.close)
+
+    def close_connection(self, number: int) -> None:
+        """Close a session if it is there."""
+        relay = self.relays.sessions.get(number)
+        if relay is not None:
+            relay.close("by command")
+
+    def _reserve_descriptors(self) -> None:
+        settings = self.state.settings
+        wanted = 2 * settings.conn_max + OWN_DESCRIPTORS
+        ceiling = SelectPoller.LIMIT if settings.poller == SelectPoller.name else None
+        limit = daemon.raise_descriptor_limit(wanted, ceiling)
+        self.state.sessions.holdable = max(HELD_MIN, (limit - OWN_DESCRIPTORS) // 2)
+        if limit < wanted:
+            logger.warning(
+                "open files are limited to %d, so at most %d of %d connections are held at once",
+                limit, self.state.sessions.holdable, settings.conn_max,
+            )  # fmt: skip
+
+    # What follows the settings; see `core.applying`.
+
+    def _follow_poller(self, wanted: Settings, applied: Settings) -> None:  # noqa: ARG002
+        if wanted.poller != self.reactor.poller.name:
+            raise CommandError(f"'{wanted.poller}' must be given before pen starts")
+
+    def _follow_sizes(self, wanted: Settings, applied: Settings) -> Prepared:
+        def commit() -> None:
+            self.state.clients.capacity = wanted.clients_max
+            if wanted.conn_max > applied.conn_max:
+                self._reserve_descriptors()
+            logger.setLevel(logging.DEBUG if wanted.debug else logging.INFO)
+            self.relays.retune()
+            if wanted.idle_timeout != applied.idle_timeout:
+                self.relays.watch_idle()
+            if self.relays.room_made is not None:
+                self.relays.room_made()  # for a limit may have been raised
+
+        return Prepared(commit)
+
+
+def _calm_collector() -> None:
+    """Let the garbage collector look rarely, and never at what stays.
+
+    Relays leave no circles, so what it could find is little; left at its default it
+    took a tenth of the time of a short connection.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
