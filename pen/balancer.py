@@ -190,10 +190,11 @@ class Balancer:
                 read_config(self.registry, self, self.state.settings.config_file)
         except PenError as error:
             logger.error("HUP: %s; going on as before", error)
-        try:
-            self.engine.log.reopen()
-        except PenError as error:
-            logger.error("HUP: %s; going on as before", error)
+        for again in (self.engine.log.reopen, self.engine.countries.reopen):
+            try:
+                again()
+            except PenError as error:
+                logger.error("HUP: %s; going on as before", error)
         for server in self.state.servers.all():
             self._resolve_again(server)
 

@@ -15,6 +15,7 @@ from pen.core.errors import CommandError
 from pen.core.session import Sessions
 from pen.core.settings import Settings
 from pen.core.state import State
+from pen.countries import Countries
 from pen.logs.current import CurrentLog
 from pen.net import transparent
 from pen.net.listening import Listening
@@ -46,9 +47,11 @@ class Engine:
         self.relays = Relays(self.reactor, cast(Sessions[Relay], state.sessions), state.settings)
         self.listening = Listening(self.relays)
         self.log = CurrentLog(self.reactor, Taps(self.relays).set_log, self.relays.set_watch)
+        self.countries = Countries(state.acls)
         self.parts: tuple[Part, ...] = (
             self._follow_poller,
             self.log.follow,
+            self.countries.follow,
             transparent.follow,
             self.listening.follow,
             self._follow_sizes,

@@ -2,15 +2,17 @@
 
 When none matches, the answer is the opposite of the last entry's; an empty list
 permits everyone. IPv4 entries concern IPv4 clients only, IPv6 entries IPv6 clients;
-clients on a Unix socket have no address and are always permitted. (penctl(1), `acl`.)
+clients on a Unix socket have no address and are always permitted. Country entries concern
+both kinds; an address of no known country matches none of them. (penctl(1), `acl`.)
 
 Lookup does not walk the entries: for each distinct mask there is a dict from network
 to the first entry that has it, so a list of ten thousand networks costs as many steps
-as it has different masks.
+as it has different masks. The country of a client is looked up only where an entry for
+a country stands before the network that would decide.
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pen.core.address import unmapped
@@ -20,6 +22,26 @@ LISTS = 10
 """Lists are numbered 0 to 9."""
 
 ALL_ONES = {socket.AF_INET: (1 << 32) - 1, socket.AF_INET6: (1 << 128) - 1}
+
+
+CountryOf = Callable[[str], str | None]
+"""Two capital letters for a numeric address, or None if no country is known for it."""
+
+
+def unknown_country(address: str) -> None:
+    """What is known without a database."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountryEntry:
+    """One rule: permit or deny the addresses of a country."""
+
+    permit: bool
+    country: str
+    """Two capital letters (ISO 3166-1)."""
+
+    def __str__(self) -> str:
+        return f"{'permit' if self.permit else 'deny'} country {self.country}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +74,14 @@ def _number(family: socket.AddressFamily, text: str) -> int:
         raise CommandError(f"'{text}' is not an {kind} address") from None
 
 
-def parse_entry(permit: bool, source: str, mask: str | None = None) -> Entry:
-    """An entry from ``a.b.c.d [mask]``, ``a.b.c.d/len`` or ``v6[/len]``.
+def parse_entry(permit: bool, source: str, mask: str | None = None) -> Entry | CountryEntry:
+    """An entry from ``a.b.c.d [mask]``, ``a.b.c.d/len``, ``v6[/len]`` or ``country CC``.
 
     Raises:
-        CommandError: an address, mask or length that is none.
+        CommandError: an address, mask, length or country that is none.
     """
+    if source == "country":
+        return CountryEntry(permit, _country(mask or ""))
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     address, slash, length = source.partition("/")
     bits = ALL_ONES[family]
@@ -79,41 +103,71 @@ def _prefix(family: socket.AddressFamily, length: str) -> int:
     return ALL_ONES[family] ^ ((1 << (width - int(length))) - 1)
 
 
+def _country(code: str) -> str:
+    if len(code) == 2 and code.isascii() and code.isalpha():
+        return code.upper()
+    raise CommandError(f"'{code}' is not the two letters of a country, such as SE")
+
+
 @dataclass(slots=True)
 class AccessList:
     """One list, with its index kept beside its entries."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry | CountryEntry] = field(default_factory=list)
     _index: dict[tuple[int, int], dict[int, int]] = field(default_factory=dict)
     """(family, mask) -> network -> number of the first entry that has both."""
+    _countries: dict[str, int] = field(default_factory=dict)
+    """Country -> number of the first entry that has it, in the order of the numbers."""
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> "AccessList":
+    def of(cls, entries: Iterable[Entry | CountryEntry]) -> "AccessList":
         """A list with these entries."""
         new = cls()
         for entry in entries:
             new.append(entry)
         return new
 
-    def append(self, entry: Entry) -> None:
+    @property
+    def names_countries(self) -> bool:
+        """Whether any entry is for a country."""
+        return bool(self._countries)
+
+    def cut(self, length: int) -> "AccessList":
+        """A list of the first entries; this one, if there are no others."""
+        return self if len(self.entries) == length else self.of(self.entries[:length])
+
+    def append(self, entry: Entry | CountryEntry) -> None:
         """Add a rule after the others."""
-        networks = self._index.setdefault((entry.family, entry.mask), {})
-        networks.setdefault(entry.network, len(self.entries))
+        if isinstance(entry, CountryEntry):
+            self._countries.setdefault(entry.country, len(self.entries))
+        else:
+            self._index_network(entry)
         self.entries.append(entry)
 
-    def permits(self, address: str) -> bool:
+    def _index_network(self, entry: Entry) -> None:
+        networks = self._index.setdefault((entry.family, entry.mask), {})
+        networks.setdefault(entry.network, len(self.entries))
+
+    def permits(self, address: str, country_of: CountryOf = unknown_country) -> bool:
         """Whether a client may pass; `address` is numeric, or "" for a Unix client."""
         if not self.entries or not address:
             return True
+        first = self._first_network(address)
+        if next(iter(self._countries.values()), first) < first:
+            first = min(first, self._countries.get(country_of(address) or "", first))
+        if first == len(self.entries):
+            return not self.entries[-1].permit
+        return self.entries[first].permit
+
+    def _first_network(self, address: str) -> int:
+        """Number of the first entry whose network has the address; all entries if none has."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         number = int.from_bytes(socket.inet_pton(family, address.partition("%")[0]), "big")
         first = len(self.entries)
         for (entry_family, mask), networks in self._index.items():
             if entry_family == family:
                 first = min(first, networks.get(number & mask, first))
-        if first == len(self.entries):
-            return not self.entries[-1].permit
-        return self.entries[first].permit
+        return first
 
 
 @dataclass(slots=True)
@@ -123,6 +177,8 @@ class AccessLists:
     lists: list[AccessList] = field(default_factory=lambda: [AccessList() for _ in range(LISTS)])
     in_use: bool = False
     """Whether any list has had an entry; while none has, nobody need ask `permits`."""
+    country_of: CountryOf = unknown_country
+    """Asked for clients whom a country entry may concern."""
 
     def __getitem__(self, number: int) -> AccessList:
         return self.lists[number]
@@ -130,9 +186,9 @@ class AccessLists:
     def permits(self, number: int, address: str) -> bool:
         """Whether list `number` lets this client's address pass; mapped IPv4 counts as IPv4."""
         chosen = self.lists[number]
-        return not chosen.entries or chosen.permits(unmapped(address))
+        return not chosen.entries or chosen.permits(unmapped(address), self.country_of)
 
-    def append(self, number: int, entry: Entry) -> None:
+    def append(self, number: int, entry: Entry | CountryEntry) -> None:
         """Add a rule to list `number`."""
         self.lists[number].append(entry)
         self.in_use = True
@@ -140,3 +196,16 @@ class AccessLists:
     def clear(self, number: int) -> None:
         """Empty a list, which then permits everyone."""
         self.lists[number] = AccessList()
+
+    def naming_countries(self) -> Iterable[int]:
+        """Numbers of the lists that have an entry for a country."""
+        return (number for number, each in enumerate(self.lists) if each.names_countries)
+
+    def remember(self) -> Callable[[], None]:
+        """What takes all later changes back: a list grows at its end, or is replaced."""
+        kept = [(each, len(each.entries)) for each in self.lists]
+
+        def undo() -> None:
+            self.lists[:] = [each.cut(length) for each, length in kept]
+
+        return undo

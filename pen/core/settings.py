@@ -104,6 +104,10 @@ class Settings:
     web_stats: str | None = None
     """The file USR1 writes the status page to."""
 
+    # Access.
+    geoip_db: str | None = None
+    """File of a MaxMind database that knows countries, for access lists that name some."""
+
     # Control.
     control_acl: int = 0
     """The access list control connections must pass."""

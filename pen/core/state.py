@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pen.core.acl import AccessList, AccessLists
+from pen.core.acl import AccessLists
 from pen.core.clients import ClientTable
 from pen.core.selection import Selector
 from pen.core.servers import Server, ServerTable
@@ -57,13 +57,13 @@ class State:
             raise
 
     def _remember_tables(self) -> Callable[[], None]:
-        acls = [AccessList.of(each.entries) for each in self.acls.lists]
+        undo_acls = self.acls.remember()
         table = self.servers
         servers = [copy.copy(server) for server in table]
         special = (table.emergency, table.abuse)
 
         def undo() -> None:
-            self.acls.lists[:] = acls
+            undo_acls()
             for added in table.slots[len(servers) :]:
                 self.clients.forget_server(added.slot)
             del table.slots[len(servers) :]

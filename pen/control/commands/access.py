@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from pen.control.arguments import acl_number, choice, mode, optional, word
-from pen.control.commands.settings import declare_number
+from pen.control.commands.settings import declare_name, declare_number
 from pen.control.context import Pen
 from pen.control.ports import control_address
 from pen.control.registry import Argument, Asks, Command, Registry
 from pen.control.words import quote
-from pen.core.acl import LISTS, parse_entry
+from pen.core.acl import LISTS, CountryEntry, parse_entry
 
 
 def declare(registry: Registry) -> None:
@@ -20,7 +20,11 @@ def declare(registry: Registry) -> None:
         Argument("SOURCE", word),
         optional("MASK", word),
     )
-    registry.add(Command("acl", "append an entry to access list N (0-9)", _acl, entry))
+    registry.add(
+        Command(
+            "acl", "append an entry to access list N (0-9); SOURCE may be: country CC", _acl, entry
+        )
+    )
     registry.add(
         Command("no acl", "empty access list N, which then permits all", _no_acl, (number,), _save)
     )
@@ -28,6 +32,8 @@ def declare(registry: Registry) -> None:
     declare_number(
         registry, "control_acl", "N", acl_number, "the list that control connections must pass"
     )
+    geoip = "the MaxMind database that knows the countries which access lists name"
+    declare_name(registry, "geoip_db", "FILE", geoip, "have none")
     _declare_readonly(registry)
 
 
@@ -66,7 +72,9 @@ def _save_readonly(pen: Pen) -> Iterable[str]:
 
 
 def _acl(pen: Pen, number: int, verb: str, source: str, mask: str | None = None) -> None:
-    pen.state.acls.append(number, parse_entry(verb == "permit", source, mask))
+    entry = parse_entry(verb == "permit", source, mask)
+    with pen.changing(tables=isinstance(entry, CountryEntry)):  # which needs a database
+        pen.state.acls.append(number, entry)
 
 
 def _no_acl(pen: Pen, number: int) -> None:

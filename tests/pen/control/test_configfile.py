@@ -89,6 +89,7 @@ def test_included_files_are_parts_of_the_file(registry, tmp_path):
 
 
 SETTINGS = [
+    "acl 3 permit country se", "geoip_db /usr/share/GeoIP/GeoLite2-Country.mmdb",
     "acl 0 permit 10.0.0.0 255.0.255.0", "acl 0 deny 192.168.7.0/24", "acl 9 deny 2001:db8::/33",
     "ascii", "blacklist 77", "client_acl 3", "clients_max 17", "conn_max 9", "control_acl 4",
     "debug 2", "hash", "hash unsaved", "hash consistent", "hash consistent unsaved",
