@@ -13,8 +13,9 @@ from socket import SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKE
 from typing import TYPE_CHECKING, Final
 
 from pen.core.servers import Server
-from pen.core.session import CLOSED, Session, Traffic
+from pen.core.session import CLOSED, Traffic
 from pen.core.settings import FastClose
+from pen.net.carrier import Carried
 from pen.net.flow import MSG_DONTWAIT, SMALL_READ, Flow
 from pen.net.pollers import GONE
 
@@ -32,7 +33,7 @@ OUR_FAULTS: Final = {
 STREAM: Final = int(SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 
 
-class Relay(Session):
+class Relay(Carried):
     """A session and its sockets."""
 
     __slots__ = (
@@ -41,12 +42,9 @@ class Relay(Session):
         "client_socket",
         "down",
         "server_fd",
-        "server_socket",
         "shared",
         "up",
     )
-
-    server_socket: socket
 
     def __init__(
         self, shared: "Relays", client_socket: socket, client_fd: int, address: str, port: int

@@ -6,11 +6,11 @@ import os
 from _socket import socket
 from collections.abc import Callable, Iterator
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
-from typing import Protocol
 
 from pen.core.servers import Server
-from pen.core.session import CLOSED, CONNECTING, OPEN, Session, Sessions
+from pen.core.session import CLOSED, CONNECTING, Sessions
 from pen.core.settings import Settings
+from pen.net.carrier import Carrier
 from pen.net.limits import TimeLimit
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
@@ -29,37 +29,18 @@ stream there: nothing more is read, and the sink is told.
 """
 
 
-class Watch(Protocol):
-    """Sees connections to servers begin and end (`pen.logs.connections`)."""
-
-    def opened(
-        self, session: Session, protocol: str, source: tuple[str, int], since: float
-    ) -> None:
-        """A server has taken a session, over a socket whose own address is `source`."""
-
-    def ended(self, session: Session, reason: str) -> None:
-        """A session is over."""
-
-
-class Relays:
+class Relays(Carrier[Relay]):
     """What all relays share, how they begin, and how they end."""
 
+    protocol = "tcp"
+
     def __init__(self, reactor: Reactor, sessions: Sessions[Relay], settings: Settings) -> None:
-        self.reactor = reactor
-        self.poller = reactor.poller
-        self.sessions = sessions
-        self.settings = settings
+        super().__init__(reactor, sessions, settings)
         self.pipes = PipePool()
         self.tunes_sockets = False
         """Whether sockets get options (`tcp_nodelay`, `keepalive`, `transparent`)."""
         self.fit_taps: Callable[[Relay], object] | None = None
         """Gives a relay's flows their taps; None while nobody wants to see bytes."""
-        self.watch: Watch | None = None
-        """Sees connections begin and end (the log)."""
-        self.tells = False
-        """Whether beginnings and ends are told at all: with -d, or to `watch`."""
-        self.room_made: Callable[[], object] | None = None
-        """Called when a session ended or was accepted, while a listener waits for that."""
         self._connecting = TimeLimit(reactor, lambda: settings.timeout, self._give_up)
         self._idle = TimeLimit(reactor, lambda: settings.idle_timeout, self._close_idle)
 
@@ -80,66 +61,20 @@ class Relays:
             self.fit_taps(relay)
         relay.start()
 
-    # What is told, with -d or to the log.
-
-    def tell_accepted(self, relay: Relay) -> None:
-        """A server took a session."""
-        if self.settings.debug:
-            logger.debug(
-                "connection %d: client %s port %d, server %d (%s)",
-                relay.number, relay.address, relay.port, relay.server.slot, relay.server.endpoint,
-            )  # fmt: skip
-        if self.watch is not None:
-            self._tell_watch(self.watch, relay, self.reactor.now)
-
-    def tell_failed(
-        self, relay: Relay, tried: Server, following: Server | None, error: OSError
-    ) -> None:
-        """A server did not take a session."""
-        logger.debug(
-            "connection %d: server %d (%s) failed: %s; %s",
-            relay.number, tried.slot, tried.endpoint, error.strerror,
-            f"trying server {following.slot}" if following else "no server left",
-        )  # fmt: skip
-
-    def tell_closed(self, relay: Relay, reason: str) -> None:
-        """A session is over."""
-        if self.settings.debug:
-            logger.debug(
-                "connection %d: closed (%s), %d bytes up, %d down",
-                relay.number, reason, relay.up.moved, relay.down.moved,
-            )  # fmt: skip
-        if self.watch is not None:
-            self.watch.ended(relay, reason)
-
-    @staticmethod
-    def _tell_watch(watch: Watch, relay: Relay, since: float) -> None:
-        try:
-            source = relay.server_socket.getsockname()
-        except OSError:
-            return  # no descriptor or memory to ask with: the log does without
-        watch.opened(relay, "tcp", (source[0], source[1]), since)
-
-    def forget(self, fd: int) -> None:
-        """A descriptor is about to be closed."""
-        if self.reactor.handlers.pop(fd, None) is not None and not self.poller.edge:
-            self.poller.closed(fd)
-
     def relays(self) -> Iterator[Relay]:
         """The relays that are open."""
         return iter(self.sessions)
 
     def close_all(self, reason: str) -> None:
         """End every session."""
-        for relay in self.relays():
-            relay.close(reason)
+        super().close_all(reason)
         self.pipes.close()
 
     def retune(self) -> None:
         """A socket option or `debug` changed: connections made from now on go by it."""
         settings = self.settings
         self.tunes_sockets = settings.tcp_nodelay or settings.keepalive or settings.transparent
-        self.tells = self.watch is not None or settings.debug > 0
+        super().retune()
 
     def tune(self, stream: socket) -> None:
         """Set the options asked for; a Unix socket has no TCP_NODELAY, which does no harm."""
@@ -169,15 +104,6 @@ class Relays:
                 fit(relay)
             else:
                 relay.up.tap = relay.down.tap = None
-
-    def set_watch(self, watch: Watch | None) -> None:
-        """Let this see connections begin and end, beginning with the open ones; None: nobody."""
-        self.watch = watch
-        self.retune()
-        if watch is not None:
-            for relay in self.relays():
-                if relay.state is OPEN:
-                    self._tell_watch(watch, relay, relay.opened)
 
     # Time limits.
 

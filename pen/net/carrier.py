@@ -1,0 +1,126 @@
+"""What all sessions of one kind share, whatever moves their bytes (`relays`, `udp`)."""
+
+import logging
+from _socket import socket
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from pen.core.servers import Server
+from pen.core.session import OPEN, Session, Sessions
+from pen.core.settings import Settings
+from pen.net.reactor import Reactor
+
+logger = logging.getLogger("pen")
+
+
+class Watch(Protocol):
+    """Sees connections to servers begin and end (`pen.logs.connections`)."""
+
+    def opened(
+        self, session: Session, protocol: str, source: tuple[str, int], since: float
+    ) -> None:
+        """A server has taken a session, over a socket whose own address is `source`."""
+
+    def ended(self, session: Session, reason: str) -> None:
+        """A session is over."""
+
+
+class Carried(Session):
+    """A session with a socket to its server."""
+
+    __slots__ = ("server_socket",)
+
+    server_socket: socket
+
+    @abstractmethod
+    def close(self, reason: str) -> None:
+        """End the session."""
+
+
+C = TypeVar("C", bound=Carried)
+
+
+class Carrier(Generic[C]):
+    """What all sessions of one kind share."""
+
+    protocol: str
+    """tcp or udp."""
+
+    def __init__(self, reactor: Reactor, sessions: Sessions[C], settings: Settings) -> None:
+        self.reactor = reactor
+        self.poller = reactor.poller
+        self.sessions = sessions
+        self.settings = settings
+        self.watch: Watch | None = None
+        """Sees connections begin and end (the log)."""
+        self.tells = False
+        """Whether beginnings and ends are told at all: with -d, or to `watch`."""
+        self.room_made: Callable[[], object] | None = None
+        """Called when a session ended or was accepted, while a listener waits for that."""
+
+    # What is told, with -d or to the log.
+
+    def tell_accepted(self, session: C) -> None:
+        """A server took a session."""
+        if self.settings.debug:
+            logger.debug(
+                "connection %d: client %s port %d, server %d (%s)",
+                session.number, session.address, session.port,
+                session.server.slot, session.server.endpoint,
+            )  # fmt: skip
+        if self.watch is not None:
+            self._tell_watch(self.watch, session, self.reactor.now)
+
+    def tell_failed(
+        self, session: C, tried: Server, following: Server | None, error: OSError
+    ) -> None:
+        """A server did not take a session."""
+        logger.debug(
+            "connection %d: server %d (%s) failed: %s; %s",
+            session.number, tried.slot, tried.endpoint, error.strerror,
+            f"trying server {following.slot}" if following else "no server left",
+        )  # fmt: skip
+
+    def tell_closed(self, session: C, reason: str) -> None:
+        """A session is over."""
+        if self.settings.debug:
+            traffic = session.traffic()
+            logger.debug(
+                "connection %d: closed (%s), %d bytes up, %d down",
+                session.number, reason, traffic.up, traffic.down,
+            )  # fmt: skip
+        if self.watch is not None:
+            self.watch.ended(session, reason)
+
+    def _tell_watch(self, watch: Watch, session: C, since: float) -> None:
+        try:
+            source = session.server_socket.getsockname()
+        except OSError:
+            return  # no descriptor or memory to ask with: the log does without
+        watch.opened(session, self.protocol, (source[0], source[1]), since)
+
+    def set_watch(self, watch: Watch | None) -> None:
+        """Let this see connections begin and end, beginning with the open ones; None: nobody."""
+        self.watch = watch
+        self.retune()
+        if watch is not None:
+            for session in self.sessions:
+                if session.state is OPEN:
+                    self._tell_watch(watch, session, session.opened)
+
+    def retune(self) -> None:
+        """A socket option or `debug` changed: connections made from now on go by it."""
+        self.tells = self.watch is not None or self.settings.debug > 0
+
+    # Ending.
+
+    def forget(self, fd: int) -> None:
+        """A descriptor is about to be closed."""
+        if self.reactor.handlers.pop(fd, None) is not None and not self.poller.edge:
+            self.poller.closed(fd)
+
+    def close_all(self, reason: str) -> None:
+        """End every session."""
+        for session in self.sessions:
+            session.close(reason)
