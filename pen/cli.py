@@ -72,6 +72,9 @@ SETTING_OPTIONS = (
     ),
     SettingOption("h", "hash", "Let the client's address choose its server.", command="hash"),
     SettingOption(
+        "H", "http", "Add X-Forwarded-For and X-Forwarded-Proto to HTTP requests.", command="http"
+    ),
+    SettingOption(
         "l", "log", "Log requests to a file, or to a penlogd at HOST:PORT.",
         "FILE", command="log {}",
     ),

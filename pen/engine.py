@@ -46,11 +46,13 @@ class Engine:
         self.reactor = Reactor(make_poller(state.settings.poller))
         self.relays = Relays(self.reactor, cast(Sessions[Relay], state.sessions), state.settings)
         self.listening = Listening(self.relays)
-        self.log = CurrentLog(self.reactor, Taps(self.relays).set_log, self.relays.set_watch)
+        taps = Taps(self.relays, state.acls)
+        self.log = CurrentLog(self.reactor, taps.set_log, self.relays.set_watch)
         self.countries = Countries(state.acls)
         self.parts: tuple[Part, ...] = (
             self._follow_poller,
             self.log.follow,
+            taps.follow,
             self.countries.follow,
             transparent.follow,
             self.listening.follow,

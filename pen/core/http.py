@@ -148,6 +148,11 @@ class RequestStream:
         return [Part(UNKNOWN, rest)] if rest else []
 
     @property
+    def request_line(self) -> bytes:
+        """What has come of a head that is not complete but has a request line, else nothing."""
+        return self._held[: self._checked]
+
+    @property
     def awaits_answer(self) -> bool:
         """Whether the last request asked to leave HTTP, and the server has yet to answer."""
         return self._granted is None

@@ -94,6 +94,12 @@ class Settings:
     transparent: bool = False
     """Connect to servers from the client's own address."""
 
+    # HTTP.
+    http: bool = False
+    """Add X-Forwarded-For and X-Forwarded-Proto to requests."""
+    http_trust: int | None = None
+    """The access list of clients whose own such headers are believed; None: all are."""
+
     # Seeing what goes on.
     debug: int = 0
     ascii: bool = False

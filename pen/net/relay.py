@@ -10,7 +10,7 @@ import os
 import time
 from _socket import socket
 from socket import SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pen.core.servers import Server
 from pen.core.session import CLOSED, Traffic
@@ -45,6 +45,9 @@ class Relay(Carried):
         "shared",
         "up",
     )
+
+    secure: ClassVar[bool] = False
+    """Whether clients come by TLS."""
 
     def __init__(
         self, shared: "Relays", client_socket: socket, client_fd: int, address: str, port: int

@@ -96,15 +96,6 @@ class Relays(Carrier[Relay]):
         if self.settings.transparent:
             borrow_address(upstream, family, client)
 
-    def set_taps(self, fit: Callable[[Relay], object] | None) -> None:
-        """Let this fit taps, on open connections too; None: nobody sees bytes."""
-        self.fit_taps = fit
-        for relay in self.relays():
-            if fit is not None:
-                fit(relay)
-            else:
-                relay.up.tap = relay.down.tap = None
-
     # Time limits.
 
     def await_connect(self, relay: Relay) -> None:

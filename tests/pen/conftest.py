@@ -104,6 +104,34 @@ def naming(name: bytes) -> Callable[[socket.socket], None]:
     return serve
 
 
+class Origin:
+    """A server that notes what it gets, and answers each piece with the next of `answers`."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.answers: list[bytes] = []
+        self.port = 0
+
+    def serve(self, stream: socket.socket) -> None:
+        while piece := stream.recv(65536):
+            self.got += piece
+            stream.sendall(self.answers.pop(0) if self.answers else b"ok")
+
+    def gets(self, expected: bytes) -> None:
+        """Wait for these bytes, all and no others."""
+        until(lambda: len(self.got) >= len(expected), f"{len(expected)} bytes arrive")
+        assert self.got == expected
+
+
+def talk(running: "Pen", *pieces: bytes, source: str = "127.0.0.7") -> socket.socket:
+    """Send pieces on one connection, each answered before the next; the connection."""
+    stream = running.connect(source)
+    for piece in pieces:
+        stream.sendall(piece)
+        assert stream.recv(100)
+    return stream
+
+
 class Pen:
     """A running pen and its control port."""
 
@@ -170,6 +198,13 @@ def backend() -> Iterator[Callable[..., Backend]]:
             return made
 
         yield make
+
+
+@pytest.fixture
+def origin(backend: Callable[..., Backend]) -> Origin:
+    made = Origin()
+    made.port = backend(made.serve).port
+    return made
 
 
 @pytest.fixture

@@ -1,12 +1,21 @@
 """The commands, by subject; `make_registry` gathers them."""
 
-from pen.control.commands import access, connections, logging, modes, running, servers, tables
+from pen.control.commands import (
+    access,
+    connections,
+    http,
+    logging,
+    modes,
+    running,
+    servers,
+    tables,
+)
 from pen.control.registry import Registry
 
 
 def make_registry() -> Registry:
     """Every command there is."""
     registry = Registry()
-    for subject in (access, connections, logging, modes, running, servers, tables):
+    for subject in (access, connections, http, logging, modes, running, servers, tables):
         subject.declare(registry)
     return registry

@@ -89,7 +89,7 @@ def fit_up(relays):
     def fit(relay):
         relay.up.tap = tap
 
-    relays.set_taps(fit)
+    relays.fit_taps = fit
     return tap
 
 
@@ -155,9 +155,10 @@ def test_taps_come_and_go_on_open_connections(loop, backend):
     running = loop(backend(echo).port)
     client = running.connect(b"one\n")
     assert running.read(client, 4) == b"one\n"
-    fit_up(running.relays)
+    relay = running.relays.sessions.get(0)
+    relay.up.tap = Keeper()
     client.sendall(b"two\n")
     assert running.read(client, 4) == b"TWO\n"
-    running.relays.set_taps(None)
+    relay.up.tap = None
     client.sendall(b"three\n")
     assert running.read(client, 6) == b"three\n"
