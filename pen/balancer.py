@@ -25,7 +25,7 @@ from pen.core.state import State
 from pen.engine import Engine
 from pen.options import Options, Step
 from pen.stats import html, text
-from pen.stats.snapshot import take_snapshot
+from pen.stats.facts import Facts, LocalFacts
 
 logger = logging.getLogger("pen")
 
@@ -38,6 +38,7 @@ class Balancer:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.state = State()
+        self.facts: Facts = LocalFacts(self.state, lambda: self.now)
         self.registry = make_registry()
         self.command_line = options.command_line
         self.running = False
@@ -232,13 +233,13 @@ class Balancer:
 
     def status_page(self) -> str:
         """The status page."""
-        return html.render(take_snapshot(self.state, self.now, int(time.time())))
+        return html.render(self.facts.snapshot(int(time.time())))
 
     def save_statistics(self) -> None:
         """USR1: to the web file if there is one, else to stderr or syslog."""
         path = self.state.settings.web_stats
         if path is None:
-            logger.info("%s", text.render(take_snapshot(self.state, self.now, int(time.time()))))
+            logger.info("%s", text.render(self.facts.snapshot(int(time.time()))))
             return
         try:
             html.save(self.status_page(), path)

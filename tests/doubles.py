@@ -7,6 +7,7 @@ from typing import Any
 
 from pen.control.registry import Registry
 from pen.core.state import State
+from pen.stats.facts import LocalFacts
 
 
 class FakePen:
@@ -14,6 +15,7 @@ class FakePen:
 
     def __init__(self) -> None:
         self.state = State()
+        self.facts = LocalFacts(self.state, lambda: self.now)
         self.command_line = "pen 80 server"
         self.running = False
         self.now = 1000.0

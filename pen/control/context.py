@@ -4,12 +4,14 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from pen.core.state import State
+from pen.stats.facts import Facts
 
 
 class Pen(Protocol):
     """A pen, running or about to run. Commands change its `state` inside `changing`."""
 
     state: State
+    facts: Facts
     command_line: str
     """As it was started, for people to read."""
 

@@ -170,6 +170,10 @@ class AccessList:
         return first
 
 
+KeptLists = list[tuple[AccessList, int]]
+"""Lists, and how long each was when it was kept."""
+
+
 @dataclass(slots=True)
 class AccessLists:
     """The ten lists."""
@@ -201,11 +205,11 @@ class AccessLists:
         """Numbers of the lists that have an entry for a country."""
         return (number for number, each in enumerate(self.lists) if each.names_countries)
 
-    def remember(self) -> Callable[[], None]:
-        """What takes all later changes back: a list grows at its end, or is replaced."""
-        kept = [(each, len(each.entries)) for each in self.lists]
+    def keep(self) -> KeptLists:
+        """The lists as they are now, cheaply: a list only grows at its end, or is replaced."""
+        return [(each, len(each.entries)) for each in self.lists]
 
-        def undo() -> None:
-            self.lists[:] = [each.cut(length) for each, length in kept]
-
-        return undo
+    def restore(self, kept: KeptLists) -> None:
+        """Have the lists as they were, or as they are elsewhere."""
+        self.lists[:] = [each.cut(length) for each, length in kept]
+        self.in_use = self.in_use or any(length for _, length in kept)

@@ -7,11 +7,11 @@ lines before.
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pen.core.acl import AccessLists
+from pen.core.acl import AccessLists, KeptLists
 from pen.core.clients import ClientTable
 from pen.core.selection import Selector
 from pen.core.servers import Server, ServerTable
@@ -19,7 +19,7 @@ from pen.core.session import Session, Sessions
 from pen.core.settings import Settings
 
 _COUNTED = ("connections", "sx", "rx", "failed_at")
-"""What traffic changes in a server, which taking back a configuration must not."""
+"""What traffic changes in a server, which adopting a configuration must not."""
 
 
 @dataclass(slots=True)
@@ -46,32 +46,72 @@ class State:
 
         `tables`: to servers and access lists as well, which costs a copy of them.
         """
-        settings = dataclasses.replace(self.settings)
-        undo_tables = self._remember_tables() if tables else None
+        before = self.configuration(tables=tables)
         try:
             yield
         except BaseException:
-            _copy_fields(settings, self.settings)
-            if undo_tables is not None:
-                undo_tables()
+            self.adopt(before)
             raise
 
-    def _remember_tables(self) -> Callable[[], None]:
-        undo_acls = self.acls.remember()
+    def configuration(self, *, tables: bool) -> "Configuration":
+        """A copy of what is configured now."""
+        return Configuration(
+            dataclasses.replace(self.settings),
+            Tables.of(self.servers, self.acls) if tables else None,
+        )
+
+    def adopt(self, wanted: "Configuration") -> None:
+        """Be configured like this; connections, counters and clients stay."""
+        _copy_fields(wanted.settings, self.settings)
+        if wanted.tables is not None:
+            self._adopt_tables(wanted.tables)
+
+    def _adopt_tables(self, wanted: "Tables") -> None:
         table = self.servers
-        servers = [copy.copy(server) for server in table]
-        special = (table.emergency, table.abuse)
+        self.acls.restore(wanted.acls)
+        for dropped in table.slots[len(wanted.servers) :]:
+            self.clients.forget_server(dropped.slot)
+        del table.slots[len(wanted.servers) :]
+        for server in wanted.servers:
+            _copy_configured(server, table.slot(server.slot))
+        table.emergency = _adopt_special(table.emergency, wanted.emergency)
+        table.abuse = _adopt_special(table.abuse, wanted.abuse)
 
-        def undo() -> None:
-            undo_acls()
-            for added in table.slots[len(servers) :]:
-                self.clients.forget_server(added.slot)
-            del table.slots[len(servers) :]
-            for old, server in zip(servers, table, strict=True):
-                _restore(old, server)
-            table.emergency, table.abuse = special
 
-        return undo
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Servers and access lists as they are configured."""
+
+    servers: list[Server]
+    emergency: Server | None
+    abuse: Server | None
+    acls: KeptLists
+
+    @classmethod
+    def of(cls, servers: ServerTable, acls: AccessLists) -> "Tables":
+        """A copy."""
+        return cls(
+            [copy.copy(server) for server in servers],
+            copy.copy(servers.emergency),
+            copy.copy(servers.abuse),
+            acls.keep(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What commands and options have set."""
+
+    settings: Settings
+    tables: Tables | None
+    """None: they are as they were."""
+
+
+def _adopt_special(server: Server | None, wanted: Server | None) -> Server | None:
+    if server is None or wanted is None:
+        return copy.copy(wanted)
+    _copy_configured(wanted, server)
+    return server
 
 
 def _copy_fields(source: Settings, target: Settings) -> None:
@@ -79,7 +119,7 @@ def _copy_fields(source: Settings, target: Settings) -> None:
         setattr(target, each.name, getattr(source, each.name))
 
 
-def _restore(old: Server, server: Server) -> None:
-    for each in dataclasses.fields(old):
+def _copy_configured(source: Server, target: Server) -> None:
+    for each in dataclasses.fields(source):
         if each.name not in _COUNTED:
-            setattr(server, each.name, getattr(old, each.name))
+            setattr(target, each.name, getattr(source, each.name))

@@ -1,11 +1,18 @@
 """Single connections."""
 
+from dataclasses import replace
+
 from pen.control.arguments import number
 from pen.control.context import Pen
 from pen.control.registry import Argument, Asks, Command, Registry
-from pen.stats.snapshot import connection_facts
+from pen.core.session import CLOSED
+from pen.stats.snapshot import ConnectionFacts
 
 NUMBER = Argument("N", number(0, 2**31 - 1))
+UNUSED = ConnectionFacts(
+    number=0, state=CLOSED, down_fd=-1, up_fd=-1, pending_down=0, pending_up=0, client=0, server=0
+)
+"""How a number shows that no connection has."""
 
 
 def declare(registry: Registry) -> None:
@@ -27,22 +34,14 @@ def _close(pen: Pen, number: int) -> str:
 def _show(pen: Pen, number: int) -> str:
     if number >= pen.state.settings.conn_max:
         return f"Connection {number} out of range"
-    session = pen.state.sessions.get(number)
-    state, down, up, client, server, pending = 0, -1, -1, 0, 0, 0
-    if session is not None:
-        facts = connection_facts(session)
-        state, down, up = facts.state, facts.down_fd, facts.up_fd
-        client, server = facts.client, facts.server
-        pending = facts.pending_down + facts.pending_up
+    facts = pen.facts.connection(number) or replace(UNUSED, number=number)
     return (
-        f"Connection {number}:\nstate = {state}\ndownfd = {down}, upfd = {up}\n"
-        f"client = {client}, server = {server}\npend = {pending}\n"
+        f"Connection {number}:\nstate = {facts.state}\n"
+        f"downfd = {facts.down_fd}, upfd = {facts.up_fd}\n"
+        f"client = {facts.client}, server = {facts.server}\n"
+        f"pend = {facts.pending_down + facts.pending_up}\n"
     )
 
 
 def _socket(pen: Pen, number: int) -> str:
-    for session in pen.state.sessions:
-        traffic = session.traffic()
-        if number in (traffic.client_fd, traffic.server_fd):
-            return f"Socket {number} belongs to connection {session.number}"
-    return f"Socket {number} belongs to connection -1"
+    return f"Socket {number} belongs to connection {pen.facts.connection_of(number)}"

@@ -11,7 +11,6 @@ from pen.control.words import printable, quote
 from pen.core.address import resolve
 from pen.core.errors import CommandError, PenError
 from pen.core.servers import SLOTS_MAX, Duty, Server
-from pen.stats.snapshot import servers_now
 
 LIMIT = number(0, 999_999_999)
 
@@ -86,7 +85,7 @@ def _servers(pen: Pen) -> str:
     return "".join(
         f"{s.slot} addr {s.address} port {s.port} conn {s.connections} max {s.max}"
         f" hard {s.hard} weight {s.weight} prio {s.prio} sx {s.sx} rx {s.rx}\n"
-        for s in servers_now(pen.state, pen.now)
+        for s in pen.facts.servers()
     )
 
 

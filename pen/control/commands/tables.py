@@ -4,7 +4,6 @@ from pen.control.arguments import count, number, optional, seconds
 from pen.control.commands.settings import declare_number
 from pen.control.context import Pen
 from pen.control.registry import Asks, Command, Registry
-from pen.stats.snapshot import clients_since
 
 RECENT = 300
 """Seconds that `recent` looks back unless told."""
@@ -36,5 +35,5 @@ def declare(registry: Registry) -> None:
 def _recent(pen: Pen, span: int = RECENT) -> str:
     return "".join(
         f"{client.address} connects {client.connects} sx {client.sx} rx {client.rx}\n"
-        for client in clients_since(pen.state, pen.now, span)
+        for client in pen.facts.clients(span)
     )

@@ -26,7 +26,7 @@ def make_group(kind: socket.SocketKind, host: str = "127.0.0.1") -> list[socket.
     return group
 
 
-@pytest.fixture()
+@pytest.fixture
 def group(request):
     members = make_group(*request.param)
     yield members
