@@ -191,7 +191,8 @@ class Balancer:
                 read_config(self.registry, self, self.state.settings.config_file)
         except PenError as error:
             logger.error("HUP: %s; going on as before", error)
-        for again in (self.engine.log.reopen, self.engine.countries.reopen):
+        engine = self.engine
+        for again in (engine.log.reopen, engine.countries.reopen, engine.termination.reload):
             try:
                 again()
             except PenError as error:

@@ -70,6 +70,34 @@ SETTING_OPTIONS = (
         "c", "clients-max", "Remember up to N clients [2048].",
         "N", command="clients_max {}",
     ),
+    SettingOption(
+        "A", "ssl-ca-dir", "Like -G, a directory of certificates under their hashes.",
+        "DIR", command="ssl_ca_dir {}",
+    ),
+    SettingOption(
+        "E", "ssl-certificate", "Serve TLS with the certificate (and chain) in FILE.",
+        "FILE", command="ssl_certificate {}",
+    ),
+    SettingOption(
+        "G", "ssl-ca-file", "Certificates that vouch for clients (-R) and for our own.",
+        "FILE", command="ssl_ca_file {}",
+    ),
+    SettingOption(
+        "K", "ssl-key", "The certificate's key, if it is not in the same file.",
+        "FILE", command="ssl_key {}",
+    ),
+    SettingOption(
+        "L", "ssl-protocol", "Speak ssl23 (TLS 1.2 and up), tls1.2 or tls1.3 [ssl23].",
+        "PROTOCOL", command="ssl_protocol {}",
+    ),
+    SettingOption(
+        "R", "ssl-require-certificate", "Take only clients with a certificate of -G or -A.",
+        command="ssl_require_certificate",
+    ),
+    SettingOption(
+        "Z", "ssl-compatibility", "Work around faults of old TLS clients.",
+        command="ssl_compatibility",
+    ),
     SettingOption("h", "hash", "Let the client's address choose its server.", command="hash"),
     SettingOption(
         "H", "http", "Add X-Forwarded-For and X-Forwarded-Proto to HTTP requests.", command="http"

@@ -24,6 +24,7 @@ from pen.net.reactor import Reactor
 from pen.net.relay import Relay
 from pen.net.relays import Relays
 from pen.net.taps import Taps
+from pen.net.termination import Termination
 
 logger = logging.getLogger("pen")
 
@@ -49,12 +50,14 @@ class Engine:
         taps = Taps(self.relays, state.acls)
         self.log = CurrentLog(self.reactor, taps.set_log, self.relays.set_watch)
         self.countries = Countries(state.acls)
+        self.termination = Termination(self.relays)
         self.parts: tuple[Part, ...] = (
             self._follow_poller,
             self.log.follow,
             taps.follow,
             self.countries.follow,
             transparent.follow,
+            self.termination.follow,
             self.listening.follow,
             self._follow_sizes,
         )
@@ -73,6 +76,7 @@ class Engine:
         with ExitStack() as closing:
             closing.callback(self.log.close)
             closing.callback(self.relays.close_all, "pen ends")
+            closing.callback(self.termination.close)
             closing.callback(self.listening.close)
 
     def close_connection(self, number: int) -> None:

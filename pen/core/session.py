@@ -112,6 +112,8 @@ class Sessions(Generic[S]):
     acls: AccessLists
     pending: int = 0
     """Sessions that are CONNECTING."""
+    arriving: int = 0
+    """Clients that were accepted and are not sessions yet, for their handshake is not over."""
     holdable: int = 1 << 30
     """Sessions that the system's limits leave room for."""
     _open: dict[int, S] = field(default_factory=dict)
@@ -133,7 +135,12 @@ class Sessions(Generic[S]):
         """How many more may begin; below 1, clients must wait in the kernel's backlog."""
         settings = self.settings
         held_max = min(settings.conn_max, self.holdable)
-        return min(held_max - len(self._open), settings.pending_max - self.pending)
+        return min(held_max - len(self._open) - self.arriving, settings.pending_max - self.pending)
+
+    def turns_away(self, address: str) -> bool:
+        """Whether `client_acl` leaves nowhere to go for this client."""
+        denied = self.acls.in_use and not self.selector.welcomes(address)
+        return denied and self.servers.abuse is None
 
     def begin(self, session: S, now: float) -> bool:
         """A client connected: find it a server; False: close it, for nobody takes it."""

@@ -37,6 +37,28 @@ class LogFormat(Enum):
     BOTH = "both"
 
 
+class Protocol(Enum):
+    """What TLS is spoken (`ssl_protocol`); nothing before 1.2, see RFC 8996."""
+
+    BEST = "ssl23"
+    """C pen's name for the best both sides can."""
+    TLS12 = "tls1.2"
+    TLS13 = "tls1.3"
+
+
+class SslOption(Enum):
+    """What `ssl_option` may switch. Versions before TLS 1.2 are off whatever is asked for."""
+
+    NO_SSLV2 = "no_sslv2"
+    NO_SSLV3 = "no_sslv3"
+    NO_TLSV1 = "no_tlsv1"
+    NO_TLSV1_1 = "no_tlsv1.1"
+    NO_TLSV1_2 = "no_tlsv1.2"
+    NO_TLSV1_3 = "no_tlsv1.3"
+    NO_TICKET = "no_ticket"
+    CIPHER_SERVER_PREFERENCE = "cipher_server_preference"
+
+
 @dataclass(slots=True)
 class Settings:
     """The values a running pen goes by, with their defaults."""
@@ -99,6 +121,33 @@ class Settings:
     """Add X-Forwarded-For and X-Forwarded-Proto to requests."""
     http_trust: int | None = None
     """The access list of clients whose own such headers are believed; None: all are."""
+
+    # TLS. It is on when there is a certificate.
+    ssl_certificate: str | None = None
+    """File with the default certificate and its chain (-E)."""
+    ssl_key: str | None = None
+    """File with its key (-K); None: the certificate's file has it."""
+    ssl_ca_file: str | None = None
+    """File with certificates that complete the chain and that vouch for clients (-G)."""
+    ssl_ca_dir: str | None = None
+    """Directory of such certificates under their hashes (-A)."""
+    ssl_require_certificate: bool = False
+    """Take only clients that show a certificate one of those vouches for (-R)."""
+    ssl_compatibility: bool = False
+    """Work around the faults of old clients (-Z)."""
+    ssl_protocol: Protocol = Protocol.BEST
+    """The versions of TLS that are spoken (-L)."""
+    ssl_ciphers: str | None = None
+    """Names of OpenSSL's ciphers(1); None: OpenSSL's choice."""
+    ssl_options: frozenset[SslOption] = frozenset()
+    ssl_client_renegotiation_interval: int = 3600
+    """Accepted for old config files: clients may never renegotiate."""
+    ssl_ocsp_response: str | None = None
+    """File with the OCSP response for the default certificate."""
+    ssl_sni_path: str | None = None
+    """Directory of certificates for names: NAME.crt NAME.key NAME.ca NAME.ocsp."""
+    ssl_handshake_timeout: int = 10
+    """How long a handshake may take."""
 
     # Seeing what goes on.
     debug: int = 0

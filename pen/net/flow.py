@@ -24,10 +24,9 @@ from pen.net.pollers import ERROR, HANGUP, READ_ON, URGENT, WRITE
 from pen.net.splice import Pipe
 
 if TYPE_CHECKING:
-    from _socket import socket
-
     from pen.net.relay import Relay
     from pen.net.relays import Tap
+    from pen.net.stream import Stream
 
 OFF: Final = FastClose.OFF
 SMALL_READ: Final = 16384
@@ -67,8 +66,8 @@ class Flow:
         "tap",
     )
 
-    source: "socket"
-    sink: "socket"
+    source: "Stream"
+    sink: "Stream"
 
     def __init__(self, relay: "Relay", held: bytes | None) -> None:
         self.relay = relay

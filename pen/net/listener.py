@@ -144,12 +144,12 @@ class Listener:
             # The plain C socket type: it has all that a relay needs, and costs less to make.
             client = _socket.socket(self._family, STREAM, 0, fd)
             if self._family == AF_UNIX:
-                relays.begin(client, fd, "", 0)
+                relays.admit(client, fd, "", 0)
             else:
                 address = peer[0]
                 if address.startswith(MAPPED):
                     address = unmapped(address)
-                relays.begin(client, fd, address, peer[1])
+                relays.admit(client, fd, address, peer[1])
         return None
 
     def _allowance(self) -> int:

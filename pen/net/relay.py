@@ -21,6 +21,7 @@ from pen.net.pollers import GONE
 
 if TYPE_CHECKING:
     from pen.net.relays import Relays
+    from pen.net.stream import Stream
 
 OUR_FAULTS: Final = {
     errno.EADDRNOTAVAIL,
@@ -48,9 +49,11 @@ class Relay(Carried):
 
     secure: ClassVar[bool] = False
     """Whether clients come by TLS."""
+    flow_up: ClassVar[type[Flow]] = Flow
+    flow_down: ClassVar[type[Flow]] = Flow
 
     def __init__(
-        self, shared: "Relays", client_socket: socket, client_fd: int, address: str, port: int
+        self, shared: "Relays", client_socket: "Stream", client_fd: int, address: str, port: int
     ) -> None:
         self.shared = shared
         self.client_socket = client_socket
@@ -62,8 +65,8 @@ class Relay(Carried):
         """-1: no socket to a server is open."""
         self.active = 0.0
         """When something last happened here; monotonic seconds."""
-        self.up = Flow(self, b"")
-        self.down = Flow(self, None)
+        self.up = self.flow_up(self, b"")
+        self.down = self.flow_down(self, None)
         self.up.source = self.down.sink = client_socket
 
     # Connecting.

@@ -15,6 +15,7 @@ from pen.net.limits import TimeLimit
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
 from pen.net.splice import PipePool
+from pen.net.stream import Stream
 from pen.net.transparent import borrow_address
 
 logger = logging.getLogger("pen")
@@ -41,12 +42,16 @@ class Relays(Carrier[Relay]):
         """Whether sockets get options (`tcp_nodelay`, `keepalive`, `transparent`)."""
         self.fit_taps: Callable[[Relay], object] | None = None
         """Gives a relay's flows their taps; None while nobody wants to see bytes."""
+        self.admit: Callable[[socket, int, str, int], object] = self.begin
+        """Takes each client that was accepted: `begin`, unless there is a handshake first."""
         self._connecting = TimeLimit(reactor, lambda: settings.timeout, self._give_up)
         self._idle = TimeLimit(reactor, lambda: settings.idle_timeout, self._close_idle)
 
-    def begin(self, client: socket, fd: int, address: str, port: int) -> None:
+    def begin(
+        self, client: Stream, fd: int, address: str, port: int, kind: type[Relay] = Relay
+    ) -> None:
         """A client was accepted: find it a server, or close it."""
-        relay = Relay(self, client, fd, address, port)
+        relay = kind(self, client, fd, address, port)
         now = self.reactor.now
         if not self.sessions.begin(relay, now):
             if self.settings.debug:
@@ -76,7 +81,7 @@ class Relays(Carrier[Relay]):
         self.tunes_sockets = settings.tcp_nodelay or settings.keepalive or settings.transparent
         super().retune()
 
-    def tune(self, stream: socket) -> None:
+    def tune(self, stream: Stream) -> None:
         """Set the options asked for; a Unix socket has no TCP_NODELAY, which does no harm."""
         try:
             if self.settings.keepalive:

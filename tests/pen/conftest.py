@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority
+
 BIN = Path(sys.executable).parent
 DEADLINE = 20.0
 
@@ -243,3 +245,15 @@ def pen(tmp_path: Path) -> Iterator[Callable[..., Pen]]:
             assert each.stop() == 0
         assert "Traceback" not in each.stderr
         assert "internal error" not in each.stderr
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def site(authority):
+    """Options for a pen that is www.example."""
+    certificate, key = authority.issue("www.example")
+    return ["-E", certificate, "-K", key]

@@ -9,6 +9,7 @@ from pen.control.commands import (
     running,
     servers,
     tables,
+    tls,
 )
 from pen.control.registry import Registry
 
@@ -16,6 +17,6 @@ from pen.control.registry import Registry
 def make_registry() -> Registry:
     """Every command there is."""
     registry = Registry()
-    for subject in (access, connections, http, logging, modes, running, servers, tables):
+    for subject in (access, connections, http, logging, modes, running, servers, tables, tls):
         subject.declare(registry)
     return registry
