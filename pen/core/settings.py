@@ -106,6 +106,12 @@ class Settings:
     # Sockets.
     listen: str = ""
     """Where clients come in: port, host:port or a socket path."""
+    udp: bool = False
+    """Clients send datagrams rather than connect (-U)."""
+    dsr_if: str | None = None
+    """The interface for direct server return; None: proxy. It cannot change once the loop runs."""
+    tarpit_acl: int = -1
+    """The access list of addresses that tarpit their clients (with `dsr_if`); -1: none."""
     poller: str = "epoll"
     """The event mechanism; it cannot change once the loop runs."""
     tcp_fastclose: FastClose = FastClose.OFF
