@@ -138,6 +138,7 @@ SETTING_OPTIONS = (
         "T", "tracking", "Remember a client for SEC seconds; 0: for ever [0].",
         "SEC", command="tracking {}",
     ),
+    SettingOption("U", "udp", "Balance UDP.", setting="udp"),
     SettingOption(
         "w", "web-stats", "Write the status page to FILE on signal USR1.",
         "FILE", command="web_stats {}",

@@ -18,6 +18,7 @@ from pen.core.state import State
 from pen.countries import Countries
 from pen.logs.current import CurrentLog
 from pen.net import transparent
+from pen.net.dsr import DirectReturn
 from pen.net.listening import Listening
 from pen.net.pollers import SelectPoller, make_poller
 from pen.net.reactor import Reactor
@@ -38,7 +39,7 @@ class Engine:
     """Serves the clients of a state. When its parts first follow, listener and log are opened.
 
     Raises:
-        PenError: the event mechanism cannot be had.
+        PenError: the event mechanism, or the interface for direct server return, cannot be had.
     """
 
     def __init__(self, state: State) -> None:
@@ -46,13 +47,13 @@ class Engine:
         self._reserve_descriptors()
         self.reactor = Reactor(make_poller(state.settings.poller))
         self.relays = Relays(self.reactor, cast(Sessions[Relay], state.sessions), state.settings)
-        self.listening = Listening(self.relays)
+        self.listening = self._make_listening()
         taps = Taps(self.relays, state.acls)
         self.log = CurrentLog(self.reactor, taps.set_log, self.relays.set_watch)
         self.countries = Countries(state.acls)
         self.termination = Termination(self.relays)
         self.parts: tuple[Part, ...] = (
-            self._follow_poller,
+            self._refuse_late,
             self.log.follow,
             taps.follow,
             self.countries.follow,
@@ -61,6 +62,12 @@ class Engine:
             self.listening.follow,
             self._follow_sizes,
         )
+
+    def _make_listening(self) -> Listening | DirectReturn:
+        interface = self.state.settings.dsr_if
+        if interface is None:
+            return Listening(self.relays)
+        return DirectReturn(self.reactor, self.state, interface)
 
     def run(self) -> None:
         """Serve until `stop`."""
@@ -99,9 +106,11 @@ class Engine:
 
     # What follows the settings; see `core.applying`.
 
-    def _follow_poller(self, wanted: Settings, applied: Settings) -> None:  # noqa: ARG002
+    def _refuse_late(self, wanted: Settings, applied: Settings) -> None:  # noqa: ARG002
         if wanted.poller != self.reactor.poller.name:
             raise CommandError(f"'{wanted.poller}' must be given before pen starts")
+        if wanted.dsr_if != self.listening.interface:
+            raise CommandError("'dsr_if' must be given before pen starts")
 
     def _follow_sizes(self, wanted: Settings, applied: Settings) -> Prepared:
         def commit() -> None:

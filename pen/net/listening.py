@@ -4,7 +4,7 @@ import socket
 
 from pen.core.address import Endpoint, parse_listen
 from pen.core.applying import Prepared
-from pen.core.errors import PenError
+from pen.core.errors import PenError, UsageError
 from pen.core.settings import Settings
 from pen.net.listener import Listener, open_listener, remove_socket_file
 from pen.net.relays import Relays
@@ -16,6 +16,9 @@ class Listening:
     Only where both cannot be bound at once (the same port, one of them a wildcard) the
     old one steps aside first, and comes back if the new one fails.
     """
+
+    interface: None = None
+    """That of direct server return, which is not done here."""
 
     def __init__(self, relays: Relays) -> None:
         self._relays = relays
@@ -30,6 +33,8 @@ class Listening:
         """See `core.applying.Part`."""
         if wanted.listen == applied.listen:
             return None
+        if wanted.udp:
+            raise UsageError("-U (UDP) works only with direct server return (dsr_if) so far")
         endpoint, old = parse_listen(wanted.listen), self._listener
         steps_aside = old is not None and _collide(old.endpoint, endpoint)
         if old is not None and steps_aside:

@@ -3,6 +3,7 @@
 from pen.control.commands import (
     access,
     connections,
+    dsr,
     http,
     logging,
     modes,
@@ -17,6 +18,17 @@ from pen.control.registry import Registry
 def make_registry() -> Registry:
     """Every command there is."""
     registry = Registry()
-    for subject in (access, connections, http, logging, modes, running, servers, tables, tls):
+    for subject in (
+        access,
+        connections,
+        dsr,
+        http,
+        logging,
+        modes,
+        running,
+        servers,
+        tables,
+        tls,
+    ):
         subject.declare(registry)
     return registry
