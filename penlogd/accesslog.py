@@ -14,6 +14,7 @@ Only the client changes in a line; all other bytes stay as they came.
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from penlogd.stamps import StampReader
@@ -37,6 +38,34 @@ _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"b": b"\b", b"f": b"\f"}
 
 
+class Order(Enum):
+    """Which time of a request lines are ordered by."""
+
+    STAMP = "stamp"
+    """The one that the line shows."""
+    START = "start"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the lines of a format have in common.
+
+    Attributes:
+        precision: A stamp stands for this many seconds from it on.
+        at_end: Whether stamps are of the end of requests.
+        granularity: A duration may be this many seconds longer than the line says.
+    """
+
+    precision: float = 1.0
+    at_end: bool = False
+    granularity: float = 0.0
+
+
+BY_SECOND = Shape()
+EXACT = Shape(precision=0.0)
+
+
 @dataclass(slots=True)
 class AccessLine:
     """One line of a web server's access log.
@@ -48,7 +77,11 @@ class AccessLine:
         client_end: Where it ends.
         request: The request as bytes, escapes undone; None if the line does not show it.
         stamp: The line's time, seconds since 1970; None if it has none.
-        precision: The stamp stands for this many seconds from it on.
+        shape: What holds for all lines of its format.
+        duration: Seconds that the request took; None if the line does not show it.
+        peer: Whom the server was connected to, where that is not the client field.
+        port: The peer's port; None if the line does not show it.
+        server_port: The server's port of that connection; None if the line does not show it.
     """
 
     text: bytes
@@ -57,21 +90,58 @@ class AccessLine:
     client_end: int
     request: bytes | None
     stamp: float | None
-    precision: float = 1.0
+    shape: Shape = BY_SECOND
+    duration: float | None = None
+    peer: bytes | None = None
+    port: bytes | None = None
+    server_port: bytes | None = None
 
     def with_client(self, client: bytes) -> bytes:
         """Return the text with another client."""
         return self.text[: self.client_start] + client + self.text[self.client_end :]
 
+    def pen(self) -> bytes:
+        """Return the address that the server took for the client's: pen's."""
+        return self.peer or self.text[self.client_start : self.client_end]
+
     def span(self, came: float) -> tuple[float, float]:
-        """Return between which times the request began, if the line came in at that time."""
+        """Return between which times the request began, if the line came in at that time.
+
+        By the duration if there is one, for then the server's clock does not matter.
+        """
+        if self.duration is not None:
+            return self._before(came)
         stamp = self.stamp
         if stamp is None:
             return came, came
-        latest = stamp + self.precision
+        latest = stamp + self.shape.precision
         if latest <= came:
             return stamp, latest
         return stamp, came if came > stamp else stamp
+
+    def span_by_stamp(self, stamp: float) -> tuple[float, float]:
+        """Return between which times the request began, by its stamp, or one that stands for it."""
+        if self.shape.at_end and self.duration is not None:
+            began, latest = self._before(stamp)
+            return began, latest + self.shape.precision
+        return stamp, stamp + self.shape.precision
+
+    def span_on_connection(self, came: float) -> tuple[float, float]:
+        """Return between which times its connection was open, by times of arrival alone."""
+        return (came, came) if self.duration is None else self._before(came)
+
+    def order_key(self, order: Order) -> float | None:
+        """Return the time to order it by, as far as the line shows it."""
+        stamp, duration = self.stamp, self.duration
+        if stamp is None or duration is None or order is Order.STAMP:
+            return stamp
+        if self.shape.at_end:
+            return stamp - duration if order is Order.START else stamp
+        return stamp + duration if order is Order.END else stamp
+
+    def _before(self, end: float) -> tuple[float, float]:
+        latest = end - max(0.0, self.duration or 0.0)
+        return latest - self.shape.granularity, latest
 
 
 class LineFormat(Protocol):
@@ -105,9 +175,9 @@ class ByShape:
             return self._read_loosely(text, sender)
         start, end = match.span(1)
         stamp, request = match.group(2, 3)
-        precision = 0.0 if b"." in stamp else 1.0
+        shape = EXACT if b"." in stamp else BY_SECOND
         seconds = self._stamps.seconds(stamp)
-        return AccessLine(text, sender, start, end, unescape(request), seconds, precision)
+        return AccessLine(text, sender, start, end, unescape(request), seconds, shape)
 
     def _read_loosely(self, text: bytes, sender: bytes) -> AccessLine | None:
         match = _FIRST_AND_QUOTED.match(text)

@@ -8,10 +8,11 @@ from importlib.metadata import version
 
 import click
 
-from penlogd.accesslog import ByShape
+from penlogd.accesslog import LineFormat, Order
 from penlogd.attribution import Attribution
 from penlogd.collector import Collector, signal_socket
-from penlogd.consolidator import Consolidator
+from penlogd.connections import Connections
+from penlogd.consolidator import Consolidator, canonical
 from penlogd.daemon import (
     DaemonError,
     Messages,
@@ -23,6 +24,7 @@ from penlogd.daemon import (
     enter_chroot,
     find_user,
 )
+from penlogd.options import chosen_format, format_option
 from penlogd.ordering import ReorderBuffer
 from penlogd.receiver import Receiver
 from penlogd.sink import Sink
@@ -45,6 +47,9 @@ class Options:
     pidfile: str | None
     user: str | None
     hold: float
+    order: Order
+    line_format: LineFormat
+    servers: dict[bytes, bytes]
 
 
 def _listening_address(_: click.Context, __: click.Parameter, text: str) -> tuple[str, str]:
@@ -57,6 +62,19 @@ def _listening_address(_: click.Context, __: click.Parameter, text: str) -> tupl
     if port.isascii() and port.isdigit() and not 0 < int(port) < 65536:
         raise click.BadParameter(f"{port}: a port is a number from 1 to 65535")
     return host, port
+
+
+def _named_servers(
+    _: click.Context, __: click.Parameter, words: tuple[str, ...]
+) -> dict[bytes, bytes]:
+    """Read ``name=address`` pairs."""
+    servers: dict[bytes, bytes] = {}
+    for word in words:
+        name, equals, address = word.partition("=")
+        if not (name and equals and address):
+            raise click.BadParameter(f"{word}: expected name=address")
+        servers[name.encode()] = canonical(address)
+    return servers
 
 
 @click.command(
@@ -78,6 +96,23 @@ def _listening_address(_: click.Context, __: click.Parameter, text: str) -> tupl
     "--hold", metavar="SECONDS", type=click.FloatRange(0, 3600), default=2.0, show_default=True,
     help="Hold lines back this long to put them in time order; 0 writes each as it comes.",
 )  # fmt: skip
+@click.option(
+    "--order", type=click.Choice([order.value for order in Order]), default="stamp",
+    show_default=True, help="Put lines in the order of their stamps, or of requests' start or end.",
+)  # fmt: skip
+@format_option
+@click.option(
+    "--server-format", "own", metavar="SERVER FORMAT", nargs=2, multiple=True,
+    help="A format of one server's lines only.",
+)  # fmt: skip
+@click.option(
+    "--server-field", metavar="FIELD",
+    help="The directive or variable that tells which server a line is from.",
+)  # fmt: skip
+@click.option(
+    "--server", "servers", metavar="NAME=ADDRESS", multiple=True, callback=_named_servers,
+    help="The address of the server that syslog or --server-field calls NAME.",
+)  # fmt: skip
 @click.version_option(version("pen-suite"), prog_name="penlogd")
 @click.argument("address", metavar="[HOST:]PORT", callback=_listening_address)
 def main(
@@ -90,6 +125,11 @@ def main(
     user: str | None,
     unbuffered: bool,
     hold: float,
+    order: str,
+    formats: tuple[str, ...],
+    own: tuple[tuple[str, str], ...],
+    server_field: str | None,
+    servers: dict[bytes, bytes],
     address: tuple[str, str],
 ) -> None:
     """Make one log of the logs of all web servers behind pen.
@@ -101,7 +141,9 @@ def main(
     """
     options = Options(
         *address, foreground, debug, chroot, logfile, cache, pidfile, user,
-        0.0 if unbuffered else hold,
+        0.0 if unbuffered else hold, Order(order),
+        chosen_format(formats, [(canonical(server), text) for server, text in own], server_field),
+        servers,
     )  # fmt: skip
     try:
         _run(options)
@@ -168,7 +210,12 @@ def _sink(options: Options, messages: Messages) -> Sink:
 
 
 def _consolidator(options: Options) -> Consolidator:
-    attribution = Attribution(options.cache, spared=options.hold + SPARED if options.hold else 0.0)
-    if not options.hold:
-        return Consolidator(ByShape(), attribution, None)
-    return Consolidator(ByShape(), attribution, ReorderBuffer(options.hold))
+    hold = options.hold
+    return Consolidator(
+        options.line_format,
+        Attribution(options.cache, spared=hold + SPARED if hold else 0.0),
+        Connections(hold + SPARED),
+        ReorderBuffer(hold) if hold else None,
+        order=options.order,
+        servers=options.servers,
+    )

@@ -1,18 +1,20 @@
 """The engine of penlogd: datagrams in, finished lines out.
 
-It joins `attribution` (which client?) and `ordering` (when may a line go?). A line is joined when
-it leaves the buffer, not when it comes: by then the record that belongs to it has come too, even if
-the web server was quicker than pen. Time is passed in.
+It joins `connections` and `attribution` (which client?) and `ordering` (when may a line go?). A
+line is joined when it leaves the buffer, not when it comes: by then the record that belongs to it
+has come too, even if the web server was quicker than pen. Time is passed in.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from penlog.records import RecordError, split_datagram
-from penlogd.accesslog import AccessLine, LineFormat, unreadable
+from penlog.records import RecordError, split_connection, split_datagram
+from penlogd.accesslog import AccessLine, LineFormat, Order, unreadable
 from penlogd.attribution import Attribution
+from penlogd.connections import Connections, Unknown
 from penlogd.ordering import ReorderBuffer
+from penlogd.syslog import split_syslog
 
 APART = 1e-6
 """Datagrams read in one go count as this many seconds apart, which keeps their order known."""
@@ -26,7 +28,11 @@ class Statistics:
 
     records: int = 0
     bad_records: int = 0
+    connections: int = 0
     lines: int = 0
+    exact: int = 0
+    exact_missing: int = 0
+    ambiguous: int = 0
     joined: int = 0
     guessed: int = 0
     unmatched: int = 0
@@ -44,8 +50,12 @@ class Consolidator:
 
     Args:
         line_format: How the servers' lines are read.
-        attribution: Pen's records.
+        attribution: Pen's records of requests.
+        connections: Pen's records of connections.
         buffer: Where lines wait; None writes each at once.
+        order: Which time of a request lines are ordered by.
+        servers: Addresses of servers by names that lines tell: a syslog tag or host, or the
+            format's server field.
 
     Attributes:
         serial: The number that the next line or record taken gets; they count up by one.
@@ -56,14 +66,21 @@ class Consolidator:
         self,
         line_format: LineFormat,
         attribution: Attribution,
+        connections: Connections,
         buffer: ReorderBuffer[tuple[AccessLine, float, int]] | None,
+        *,
+        order: Order = Order.STAMP,
+        servers: Mapping[bytes, bytes] | None = None,
     ) -> None:
         self.statistics = Statistics()
         self.serial = 0
         self.serials: list[int] = []
         self._format = line_format
         self._attribution = attribution
+        self._connections = connections
         self._buffer = buffer
+        self._order = order
+        self._servers = servers or {}
         self._addresses: dict[bytes | str, bytes] = {}
         self._finished: list[bytes] = []
         self._finished_serials: list[int] = []
@@ -74,11 +91,12 @@ class Consolidator:
             now += APART
             if data.startswith(b"+ "):
                 self._take_record(data, now)
-            elif data.find(b"\n", 0, -1) < 0:
-                self._take_line(data.removesuffix(b"\n"), self._address(sender), now)
+            elif data.startswith(b"=") and data[1:2].isdigit():
+                self._take_connections(data, now)
+            elif data.startswith(b"<") and (header := split_syslog(data)) is not None:
+                self._take_lines(header[2], self._named(header, sender), now)
             else:
-                for text in data.removesuffix(b"\n").split(b"\n"):
-                    self._take_line(text, self._address(sender), now)
+                self._take_lines(data, self._address(sender), now)
 
     def due(self, now: float) -> list[bytes]:
         """Return the lines to be written now, without newlines."""
@@ -110,6 +128,34 @@ class Consolidator:
         self.statistics.records += 1
         self._attribution.add(self._address(server), request, client, now)
 
+    def _take_connections(self, data: bytes, now: float) -> None:
+        for line in data.removesuffix(b"\n").split(b"\n"):
+            self.serial += 1
+            try:
+                told = split_connection(line)
+            except RecordError:
+                self.statistics.bad_records += 1
+                continue
+            event, _, client, client_port, source, port, server, server_port = told[:8]
+            opened, lasted = told[8:10]
+            self.statistics.connections += 1
+            self._connections.tell(
+                (self._address(source), port, self._address(server)), server_port, client,
+                client_port + b" " + opened, float(lasted), now, ended=event == b"end",
+            )  # fmt: skip
+
+    def _named(self, header: tuple[bytes, bytes, bytes], sender: str) -> bytes:
+        """Return the server that a syslog header names, else the sender."""
+        tag, host, _ = header
+        return self._servers.get(tag) or self._servers.get(host) or self._address(sender)
+
+    def _take_lines(self, data: bytes, server: bytes, now: float) -> None:
+        if data.find(b"\n", 0, -1) < 0:
+            self._take_line(data.removesuffix(b"\n"), server, now)
+            return
+        for text in data.removesuffix(b"\n").split(b"\n"):
+            self._take_line(text, server, now)
+
     def _take_line(self, text: bytes, sender: bytes, now: float) -> None:
         serial = self.serial
         self.serial = serial + 1
@@ -120,8 +166,11 @@ class Consolidator:
                 self.statistics.garbage += 1
                 return
             self.statistics.unreadable += 1
+        elif line.server is not sender:
+            line.server = self._servers.get(line.server) or self._address(line.server)
         self.statistics.lines += 1
-        stamp = now if line.stamp is None else line.stamp
+        key = line.order_key(self._order)
+        stamp = now if key is None else key
         buffer = self._buffer
         if buffer is None:
             self._finish([(line, now, serial)])
@@ -133,11 +182,31 @@ class Consolidator:
         finished = self._finished
         self._finished_serials += [serial for _, _, serial in lines]
         for line, came, _ in lines:
-            client = None if line.request is None else self._client(line, line.request, came)
+            client = self._client(line, came)
             finished.append(line.text if client is None else line.with_client(client))
 
-    def _client(self, line: AccessLine, request: bytes, came: float) -> bytes | None:
+    def _client(self, line: AccessLine, came: float) -> bytes | None:
         """Return who sent the request, by the best rule that knows."""
+        if line.port is not None:
+            client = self._by_port(line, line.port, came)
+            if client is not Unknown.MISSING:
+                return client if isinstance(client, bytes) else None
+        return None if line.request is None else self._by_request(line, line.request, came)
+
+    def _by_port(self, line: AccessLine, port: bytes, came: float) -> bytes | Unknown:
+        """Return whose connection had the port that the line shows."""
+        key = (self._address(line.pen()), port, line.server)
+        client = self._connections.client(key, line.server_port, *line.span_on_connection(came))
+        if client is Unknown.MISSING:
+            self.statistics.exact_missing += 1
+        elif client is Unknown.AMBIGUOUS:
+            self.statistics.ambiguous += 1
+        else:
+            self.statistics.exact += 1
+        return client
+
+    def _by_request(self, line: AccessLine, request: bytes, came: float) -> bytes | None:
+        """Return who asked for the same at about that time, else who did last."""
         began, latest = line.span(came)
         client = self._attribution.nearest(line.server, request, began, latest)
         if client is not None:

@@ -13,9 +13,10 @@ from typing import BinaryIO, cast
 import click
 
 from penlog.records import RecordError, as_in_file, parse_file_line
-from penlogd.accesslog import AccessLine, ByShape, unreadable
+from penlogd.accesslog import AccessLine, LineFormat, unreadable
 from penlogd.attribution import Attribution
 from penlogd.consolidator import APART, canonical
+from penlogd.options import chosen_format, format_option
 
 _GZIP = b"\x1f\x8b"
 
@@ -88,6 +89,7 @@ def _is_address(text: str) -> bool:
 @click.option("-r", "--rejects", metavar="FILE", help="Put lines that cannot be read there.")
 @click.option("-c", "--no-cache", is_flag=True, help="Accepted for compatibility; no effect.")
 @click.option("-d", "--debug", count=True, help="Tell a summary; twice: and each unmatched line.")
+@format_option
 @click.version_option(version("pen-suite"), prog_name="mergelogs")
 @click.argument(
     "sources", nargs=-1, required=True, metavar="SERVER:LOGFILE...", callback=_source
@@ -99,6 +101,7 @@ def main(
     rejects: str | None,
     no_cache: bool,
     debug: int,
+    formats: tuple[str, ...],
     sources: list[Source],
 ) -> None:
     """Merge the logs of web servers behind pen into one, in time order, on stdout.
@@ -108,7 +111,8 @@ def main(
     """
     del no_cache
     summary = Summary()
-    merger = Merger(Attribution(None, window=jitter, oldest_first=True), summary, debug > 1)
+    attribution = Attribution(None, window=jitter, oldest_first=True)
+    merger = Merger(chosen_format(formats), attribution, summary, debug > 1)
     try:
         merger.read_records(penlog, time_offset)
         with _rejects(rejects) as rejected:
@@ -129,11 +133,17 @@ def main(
 class Merger:
     """Holds the records and lines until all are read, then joins them in time order."""
 
-    def __init__(self, attribution: Attribution, summary: Summary, tell_unmatched: bool) -> None:
+    def __init__(
+        self,
+        line_format: LineFormat,
+        attribution: Attribution,
+        summary: Summary,
+        tell_unmatched: bool,
+    ) -> None:
         self._attribution = attribution
         self._summary = summary
         self._tell_unmatched = tell_unmatched
-        self._format = ByShape()
+        self._format = line_format
         self._lines: list[tuple[float, int, AccessLine, bytes]] = []  # stamp, turn, line, name
 
     def read_records(self, path: str, ahead: float) -> None:
@@ -192,7 +202,7 @@ class Merger:
     def _joined(self, line: AccessLine, stamp: float, name: bytes) -> bytes:
         if line.request is None:
             return line.text
-        began, latest = line.span(stamp + line.precision)
+        began, latest = line.span_by_stamp(stamp)
         client = self._attribution.nearest(line.server, as_in_file(line.request), began, latest)
         if client is not None:
             self._summary.joined += 1

@@ -31,13 +31,13 @@ def read(line):
 def test_usual_lines_are_read_and_only_the_client_changes(before, after, client):
     after = after % STAMP
     line = read(before + client + after)
-    assert (line.request, line.stamp, line.precision) == (b"GET /a HTTP/1.1", SECONDS, 1.0)
+    assert (line.request, line.stamp, line.shape.precision) == (b"GET /a HTTP/1.1", SECONDS, 1.0)
     assert line.with_client(b"10.9.9.9") == before + b"10.9.9.9" + after
 
 
 def test_a_stamp_with_a_fraction_is_precise():
     line = read(b'a - - [23/Nov/2026:16:00:45.250 +0000] "GET /" 200')
-    assert (line.stamp, line.precision) == (SECONDS + 0.25, 0.0)
+    assert (line.stamp, line.shape.precision) == (SECONDS + 0.25, 0.0)
 
 
 @pytest.mark.parametrize("stamp", [b"[yesterday]", b"[99/Foo/2026:16:00:45 +0000]", b"x"])

@@ -1,11 +1,15 @@
 """The engine: datagrams in, finished lines out, nothing good dropped."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penlogd.accesslog import ByShape
+from penlog.records import about_connection, connection_line
+from penlogd.accesslog import ByShape, Order
 from penlogd.attribution import Attribution
+from penlogd.connections import Connections
 from penlogd.consolidator import Consolidator, canonical
+from penlogd.formats import COMMON, make_format
 from penlogd.ordering import ReorderBuffer
 
 NOW = 1795449645.5
@@ -14,7 +18,32 @@ PEN, WWW = "10.0.0.254", "10.0.0.1"
 
 def engine(hold=2.0):
     buffer = ReorderBuffer(hold) if hold else None
-    return Consolidator(ByShape(), Attribution(1000, spared=10), buffer)
+    return Consolidator(ByShape(), Attribution(1000, spared=10), Connections(hold + 10), buffer)
+
+
+PORTS = '%h %l %u %t "%r" %>s %b %{remote}p %{local}p %D'
+
+
+def exact_engine(*formats, hold=2.0, order=Order.STAMP, server_field=None, **options):
+    return Consolidator(
+        make_format(formats or [PORTS], server_field=server_field),
+        Attribution(1000, spared=10),
+        Connections(hold + 10),
+        ReorderBuffer(hold) if hold else None,
+        order=order,
+        **options,
+    )
+
+
+def connection(client, source, *, server=WWW, port=80, ended=None, opened=NOW, lasted=0.0):
+    about = about_connection("tcp", (client, 999), (PEN, source), (server, port), opened)
+    return connection_line(about, lasted, 0, 0, ended), PEN
+
+
+def seen(source, *, port=80, took=0.0, request="GET /a HTTP/1.1", server=WWW):
+    """A line that shows both ports and how long the request took."""
+    text, _ = line(request)
+    return b"%b %d %d %d\n" % (text.strip(), source, port, took * 1e6), server
 
 
 def record(client, request="GET /a HTTP/1.1", server=WWW):
@@ -95,22 +124,140 @@ def test_late_lines_are_written_at_once_and_counted():
     assert consolidator.statistics.late == 1
 
 
+def counted(consolidator):
+    """The statistics that are not 0, without those of what came in."""
+    told = dict(word.split("=") for word in consolidator.statistics.text().split())
+    return {
+        name: int(value)
+        for name, value in told.items()
+        if value != "0" and name not in ("records", "connections", "lines")
+    }
+
+
+def test_clients_that_ask_for_the_same_at_once_are_told_apart_by_the_port():
+    consolidator = exact_engine()
+    consolidator.take([connection(f"1.1.1.{n}", 40000 + n) for n in range(20)], NOW)
+    order = [7, 3, 19, 0, 3, 3, 12]
+    consolidator.take([seen(40000 + n) for n in order], NOW + 0.1)
+    assert clients(consolidator.due(NOW + 3)) == [f"1.1.1.{n}" for n in order]
+    assert counted(consolidator) == {"exact": 7}
+
+
+def test_the_port_decides_before_any_record_of_requests():
+    consolidator = exact_engine()
+    consolidator.take([connection("1.1.1.1", 40001), record("2.2.2.2"), seen(40001)], NOW)
+    assert clients(consolidator.due(NOW + 3)) == ["1.1.1.1"]
+
+
+def test_a_connection_may_be_told_of_after_the_line():
+    consolidator = exact_engine()
+    consolidator.take([seen(40001)], NOW)
+    consolidator.take([connection("1.1.1.1", 40001)], NOW + 0.5)
+    assert clients(consolidator.due(NOW + 3)) == ["1.1.1.1"]
+
+
+def test_a_slow_request_belongs_to_who_had_the_port_when_it_began():
+    consolidator = exact_engine(hold=1.0)
+    consolidator.take([connection("1.1.1.1", 40001)], NOW)
+    consolidator.take([connection("1.1.1.1", 40001, ended="gone", lasted=1.0)], NOW + 1)
+    consolidator.take([connection("2.2.2.2", 40001, opened=NOW + 2)], NOW + 2)
+    consolidator.take([seen(40001, took=5.5), seen(40001, took=3.0)], NOW + 6)
+    assert clients(consolidator.flush()) == ["1.1.1.1", "2.2.2.2"]
+
+
+def test_a_port_without_a_record_is_counted_and_falls_to_the_next_rules():
+    consolidator = exact_engine()
+    consolidator.take([record("1.1.1.1"), seen(40001), seen(40001)], NOW)
+    consolidator.take([seen(40002, request="GET /b HTTP/1.1")], NOW)
+    assert clients(consolidator.due(NOW + 3)) == ["1.1.1.1", "1.1.1.1", PEN]
+    assert counted(consolidator) == {"exact_missing": 3, "joined": 1, "guessed": 1, "unmatched": 1}
+
+
+def test_two_servers_on_one_address_are_told_apart_by_their_port_or_not_guessed():
+    both = [connection("1.1.1.1", 40001, port=80), connection("2.2.2.2", 40001, port=81)]
+    consolidator = exact_engine()
+    consolidator.take([*both, seen(40001, port=81), seen(40001, port=80)], NOW)
+    assert clients(consolidator.flush()) == ["2.2.2.2", "1.1.1.1"]
+    consolidator = exact_engine('%h %l %u %t "%r" %>s %b %{remote}p')
+    text, sender = line()
+    consolidator.take([*both, record("3.3.3.3"), (text.strip() + b" 40001", sender)], NOW)
+    assert clients(consolidator.flush()) == [PEN]
+    assert counted(consolidator) == {"ambiguous": 1}
+
+
+def test_many_records_come_in_a_datagram_and_bad_ones_among_them_are_counted():
+    consolidator = exact_engine()
+    told = b"".join(connection(f"1.1.1.{n}", 40000 + n)[0] for n in range(9))
+    consolidator.take([(told + b"=1 nonsense\n=2 open later version\n", PEN), seen(40008)], NOW)
+    assert clients(consolidator.flush()) == ["1.1.1.8"]
+    assert (consolidator.statistics.connections, consolidator.statistics.bad_records) == (9, 2)
+    assert consolidator.serial == 12
+
+
+SYSLOG = [
+    (b"<190>Nov 25 21:00:00 host nginx: ", {b"nginx": b"10.0.0.1"}),
+    (b"<190>Nov  5 21:00:00 nginx: ", {b"nginx": b"10.0.0.1"}),
+    (b"<13>Nov  5 21:00:00 www1 httpd[77]: ", {b"www1": b"10.0.0.1"}),
+    (b"<190>1 2026-11-25T21:00:00.1Z www1 httpd 77 - [a b] ", {b"httpd": b"10.0.0.1"}),
+    (b"<190>1 2026-11-25T21:00:00.1Z www1 httpd 77 - - \xef\xbb\xbf", {b"www1": b"10.0.0.1"}),
+    (b"<190>Nov 25 21:00:00 host other: ", {b"nginx": b"10.0.0.7"}),
+]
+
+
+@pytest.mark.parametrize(("header", "servers"), SYSLOG)
+def test_a_syslog_header_goes_and_names_the_server(header, servers):
+    consolidator = exact_engine("common", servers=servers)
+    sender = WWW if b"other" in header else "10.9.9.9"
+    consolidator.take([record("1.1.1.1"), (header + line()[0], sender)], NOW)
+    assert consolidator.flush() == [line()[0].strip().replace(PEN.encode(), b"1.1.1.1")]
+
+
+@pytest.mark.parametrize("named", ["www1", "10.0.0.1", "::ffff:10.0.0.1"])
+def test_a_field_of_the_line_names_the_server(named):
+    consolidator = exact_engine("%v " + COMMON, server_field="%v", servers={b"www1": b"10.0.0.1"})
+    text = named.encode() + b" " + line()[0]
+    consolidator.take([record("1.1.1.1"), (text, "10.9.9.9")], NOW)
+    assert consolidator.flush()[0].split()[:2] == [named.encode(), b"1.1.1.1"]
+
+
+def test_order_by_the_end_of_requests():
+    slow, quick = seen(1, took=1.5), seen(2, took=0.1)
+    for order, expected in [(Order.START, [b"1", b"2"]), (Order.END, [b"2", b"1"])]:
+        consolidator = exact_engine(order=order)
+        consolidator.take([slow, quick], NOW + 2)
+        assert [text.split()[-3] for text in consolidator.flush()] == expected
+
+
+def test_the_duration_finds_the_record_whatever_the_servers_clock_says():
+    consolidator = exact_engine('%h %l %u %t "%r" %>s %b %D', hold=30.0)
+    for second in range(10):
+        consolidator.take([record(f"1.1.1.{second}")], NOW + second)
+    text, sender = line(second=10)  # its clock is 35 s slow
+    lines = [(text.strip() + b" %d" % (took * 1e6), sender) for took in (7.02, 1.01, 4.98)]
+    consolidator.take(lines, NOW + 10)
+    assert clients(consolidator.flush()) == ["1.1.1.3", "1.1.1.9", "1.1.1.5"]
+
+
 datagrams = (
     st.binary(max_size=80)
     | st.binary(max_size=40).map(lambda tail: b"+ 1.1.1.1 10.0.0.1 " + tail)
+    | st.binary(max_size=40).map(lambda tail: connection("1.1.1.1", 7)[0][:50] + tail)
+    | st.binary(max_size=40).map(lambda tail: b"<190>Nov 25 21:00:00 h nginx: " + tail)
     | st.binary(max_size=40).map(lambda t: b'x - - [23/Nov/2026:16:00:45 +0000] "' + t + b'" 1')
 )
 
 
-@given(st.lists(datagrams, max_size=20), st.sampled_from([0, 2.0]))
-def test_every_line_of_any_datagrams_is_written_or_counted(batch, hold):
-    consolidator = engine(hold)
+def is_record(data):
+    return data.startswith(b"+ ") or (data.startswith(b"=") and data[1:2].isdigit())
+
+
+@given(st.lists(datagrams, max_size=20), st.sampled_from([0, 2.0]), st.booleans())
+def test_every_line_of_any_datagrams_is_written_or_counted(batch, hold, formatted):
+    consolidator = exact_engine(PORTS, "common", hold=hold) if formatted else engine(hold)
     consolidator.take([(data, WWW) for data in batch], NOW)
     written = consolidator.due(NOW) + consolidator.flush()
     assert len(written) == consolidator.statistics.lines
-    texts = sum(
-        data.removesuffix(b"\n").count(b"\n") + 1 for data in batch if not data.startswith(b"+ ")
-    )
+    texts = sum(data.removesuffix(b"\n").count(b"\n") + 1 for data in batch if not is_record(data))
     assert texts == consolidator.statistics.lines + consolidator.statistics.garbage
 
 

@@ -220,7 +220,7 @@ def test_usr1_tells_statistics_and_garbage_harms_nothing(farm):
     wait_for(lambda: receive_queue(farm.port) == 0)
     daemon.send_signal(signal.SIGUSR1)
     said = daemon.stderr.readline().decode()
-    assert said.startswith("penlogd: records=0 bad_records=1 lines=2 ")
+    assert said.startswith("penlogd: records=0 bad_records=1 connections=0 lines=2 ")
     assert "garbage=3" in said
     assert "kernel_dropped=0" in said
     stop(daemon)
@@ -280,6 +280,12 @@ def test_in_a_chroot_the_files_are_inside(farm, tmp_path):
         ([], 2, "Missing argument"),
         (["-x", "1000"], 2, "No such option"),
         (["-n", "0", "1000"], 2, "0 is not in the range"),
+        (["--format", "%h %Z", "1000"], 2, "'%Z' is no directive that Apache 2.4 or penlogd knows"),
+        (["--format", "%r", "1000"], 2, "shows no client: add %h, %a or $remote_addr"),
+        (["--server-format", "::1", "%h %J", "1000"], 2, "'%J' is no directive"),
+        (["--server", "www1", "1000"], 2, "www1: expected name=address"),
+        (["--server-field", "%A", "--format", "common", "1000"], 2, "no log format has '%A'"),
+        (["--order", "arrival", "1000"], 2, "'arrival' is not one of"),
         (["-l", "/no/such/folder/log", "PORT"], 1, "log file /no/such/folder/log: No such file"),
         (["-p", "/no/such/folder/pid", "PORT"], 1, "pid file /no/such/folder/pid: No such file"),
         (["-u", "nosuchuser", "PORT"], 1, "unknown user nosuchuser"),

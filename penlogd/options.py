@@ -1,0 +1,30 @@
+"""Options that penlogd and mergelogs share: which formats the servers' lines have."""
+
+from collections.abc import Sequence
+
+import click
+
+from penlogd.accesslog import LineFormat
+from penlogd.fields import FormatError
+from penlogd.formats import make_format
+
+format_option = click.option(
+    "--format", "formats", metavar="FORMAT", multiple=True,
+    help="LogFormat of Apache or log_format of nginx, or the nickname of one; may be repeated.",
+)  # fmt: skip
+
+
+def chosen_format(
+    formats: Sequence[str],
+    by_server: Sequence[tuple[bytes, str]] = (),
+    server_field: str | None = None,
+) -> LineFormat:
+    """Return the reader of the formats asked for, as `penlogd.formats.make_format`.
+
+    Raises:
+        click.UsageError: One of them cannot be used.
+    """
+    try:
+        return make_format(formats, by_server, server_field)
+    except FormatError as error:
+        raise click.UsageError(str(error)) from error
