@@ -54,7 +54,7 @@ class Bench:
     def _start_lasting(self, work: Work, stack: contextlib.ExitStack) -> dict[str, Balancer]:
         """Start the balancers that stay up for all rounds of `work`."""
         lasting = {}
-        for peer in () if work.fresh else self.peers:
+        for peer in () if work.fresh else filter(work.is_for, self.peers):
             try:
                 lasting[peer.name] = stack.enter_context(self._balancing(peer, work))
             except StartError as error:
@@ -65,7 +65,7 @@ class Bench:
         rounds = min(self.effort.rounds, work.most_rounds or self.effort.rounds)
         for number in range(rounds):
             for peer in _rotated(self.peers, number):
-                if not work.fresh and peer.name not in lasting:
+                if not work.is_for(peer) or (not work.fresh and peer.name not in lasting):
                     continue
                 _progress(f"{work.name}: round {number + 1} of {rounds}, {peer.label}")
                 self._run_round(work, peer, number, lasting.get(peer.name))

@@ -27,6 +27,10 @@ class Setup:
     """Size of the client table, where the balancer has one."""
     connections: int = 500
     """Connections it must carry at once."""
+    headers: bool = False
+    """Tell servers the client in each request's head (pens only)."""
+    log: bool = False
+    """Log requests to a file (pens only)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Peer:
     version: Callable[[], str]
     command: Callable[[Order], list[str]]
     env: dict[str, str] = field(default_factory=dict)
+    is_pen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,10 @@ def _pen_arguments(order: Order) -> list[str]:
     arguments = ["-f", "-c", str(setup.clients), "-x", str(setup.connections)]
     if not setup.tracking:
         arguments.append("-r")
+    if setup.headers:
+        arguments.append("-H")
+    if setup.log:
+        arguments += ["-l", str(order.folder / "requests")]
     return [*arguments, f"{HOST}:{order.port}", *order.servers]
 
 
@@ -228,7 +237,7 @@ PEERS = {
             _our_pen_on_debian_python,
             {"PYTHONPATH": f"{ROOT}:{_site_packages()}"},
         ),
-        Peer("haproxy", "haproxy", lambda: _first_line("haproxy", "-v"), _haproxy),
-        Peer("nginx", "nginx stream", lambda: _first_line("nginx", "-v"), _nginx),
+        Peer("haproxy", "haproxy", lambda: _first_line("haproxy", "-v"), _haproxy, is_pen=False),
+        Peer("nginx", "nginx stream", lambda: _first_line("nginx", "-v"), _nginx, is_pen=False),
     )
 }

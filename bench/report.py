@@ -61,7 +61,7 @@ def figures_table(works: Sequence[Work], peers: Sequence[Peer], results: Results
     rows = [["work", "unit", *(peer.label for peer in peers), "asked"]]
     for work in works:
         for figure in work.figures:
-            cells = [_cell(figure, peer, results) for peer in peers]
+            cells = [_cell(figure, peer, results) if work.is_for(peer) else "" for peer in peers]
             asked = "" if figure.asked is None else f"≤ {figure.asked:g}"
             rows.append([figure.title, figure.unit, *cells, asked])
     return _table(rows)

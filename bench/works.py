@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bench import loads, measure
 from bench.origin import BULK_BYTES
-from bench.peers import HOST, Balancer, Setup
+from bench.peers import HOST, Balancer, Peer, Setup
 
 TRACKED_CLIENTS = 2_000
 IDLE_CONNECTIONS = 9_000
@@ -78,6 +78,10 @@ class Work:
     most_rounds: int | None = None
     """Where a round is long, or its result hardly varies."""
 
+    def is_for(self, peer: Peer) -> bool:
+        """Whether this balancer can do it."""
+        return peer.is_pen or not (self.setup.headers or self.setup.log)
+
 
 def _cpu_us(balancer: Balancer, load: Callable[[], int]) -> float:
     """Microseconds of the balancer's CPU per operation of `load`, which returns their number."""
@@ -101,6 +105,21 @@ def _wrk_work(connections: int, asked: float | None, *, close: bool) -> Work:
 
     figure = Figure(name, f"{title}, {connections} at once", "µs", asked)
     return Work(name, (figure,), Setup(), run)
+
+
+def _http_work(name: str, title: str, setup: Setup) -> Work:
+    """Short connections and kept ones where the clients' bytes are looked at."""
+
+    def run(balancer: Balancer, effort: Effort, _number: int) -> Round:
+        short = _cpu_us(balancer, lambda: _wrk(balancer, effort, 50, close=True))
+        kept = _cpu_us(balancer, lambda: _wrk(balancer, effort, 50, close=False))
+        return Round({f"short-{name}": short, f"keepalive-{name}": kept})
+
+    figures = (
+        Figure(f"short-{name}", f"short connection, 50 at once, {title}", "µs"),
+        Figure(f"keepalive-{name}", f"keep-alive request, 50 at once, {title}", "µs"),
+    )
+    return Work(name, figures, setup, run)
 
 
 def _calls_work(name: str, title: str, *, close: bool) -> Work:
@@ -181,6 +200,8 @@ WORKS = {
         _wrk_work(50, 1.4, close=False),
         _wrk_work(8, None, close=False),
         _wrk_work(1, None, close=False),
+        _http_work("headers", "-H", Setup(headers=True)),
+        _http_work("log", "-l FILE", Setup(log=True)),
         _bulk_work("bulk-down", "server to client", loads.download, sink=False),
         _bulk_work("bulk-up", "client to server", loads.upload, sink=True),
         Work(
