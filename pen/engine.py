@@ -119,6 +119,7 @@ class Engine:
                 self._reserve_descriptors()
             logger.setLevel(logging.DEBUG if wanted.debug else logging.INFO)
             self.relays.retune()
+            self.reactor.aborts = wanted.abort_on_error
             if wanted.idle_timeout != applied.idle_timeout:
                 self.relays.watch_idle()
             if self.relays.room_made is not None:

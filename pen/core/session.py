@@ -142,6 +142,13 @@ class Sessions(Generic[S]):
         denied = self.acls.in_use and not self.selector.welcomes(address)
         return denied and self.servers.abuse is None
 
+    @property
+    def limit(self) -> str:
+        """The limit that leaves no `room`, for people."""
+        if self.pending >= self.settings.pending_max:
+            return f"{self.pending} connections are being made (pending_max)"
+        return f"{len(self._open)} connections are open (conn_max, or the limit of open files)"
+
     def begin(self, session: S, now: float) -> bool:
         """A client connected: find it a server; False: close it, for nobody takes it."""
         selector, address = self.selector, session.address

@@ -157,6 +157,7 @@ class Settings:
 
     # Seeing what goes on.
     debug: int = 0
+    """How much is told: 1 what happens, 2 also why, 3 also what passes."""
     ascii: bool = False
     """Dumps as text rather than hex."""
     log: str | None = None
@@ -177,6 +178,6 @@ class Settings:
     exit_enabled: bool = False
     """Whether the `exit` command works (-X)."""
     abort_on_error: bool = False
-    """Dump core on a fatal error."""
+    """Dump core after a mistake of pen's own, rather than go on."""
     config_file: str | None = None
     """What HUP reads again and `write` without a name writes."""

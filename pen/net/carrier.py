@@ -4,14 +4,18 @@ import logging
 from _socket import socket
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, cast
 
+from pen.core.reasons import why, why_nobody
 from pen.core.servers import Server
 from pen.core.session import OPEN, Session, Sessions
 from pen.core.settings import Settings
 from pen.net.reactor import Reactor
 
 logger = logging.getLogger("pen")
+
+WHY_LEVEL: Final = 2
+"""The `debug` level from which on it is told why clients get their servers."""
 
 
 class Watch(Protocol):
@@ -56,10 +60,24 @@ class Carrier(Generic[C]):
         """Sees connections begin and end (the log)."""
         self.tells = False
         """Whether beginnings and ends are told at all: with -d, or to `watch`."""
+        self.find_server: Callable[[C, float], bool] = sessions.begin
+        """Finds a session its server, if need be with a word on why."""
         self.room_made: Callable[[], object] | None = None
         """Called when a session ended or was accepted, while a listener waits for that."""
 
     # What is told, with -d or to the log.
+
+    def _find_and_tell(self, session: C, now: float) -> bool:
+        """As `Sessions.begin`, and tell what was decided."""
+        found = self.sessions.begin(session, now)
+        sessions = cast(Sessions[Session], self.sessions)
+        client = session.address or "on Unix socket"
+        if not found:
+            logger.debug("client %s: %s", client, why_nobody(sessions, session, now))
+        else:
+            reason = why(sessions, session, now)
+            logger.debug("connection %d: client %s gets %s", session.number, client, reason)
+        return found
 
     def tell_accepted(self, session: C) -> None:
         """A server took a session."""
@@ -111,7 +129,9 @@ class Carrier(Generic[C]):
 
     def retune(self) -> None:
         """A socket option or `debug` changed: connections made from now on go by it."""
-        self.tells = self.watch is not None or self.settings.debug > 0
+        debug = self.settings.debug
+        self.tells = self.watch is not None or debug > 0
+        self.find_server = self._find_and_tell if debug >= WHY_LEVEL else self.sessions.begin
 
     # Ending.
 

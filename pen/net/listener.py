@@ -11,6 +11,7 @@ from typing import Final
 
 from pen.core.address import MAPPED, Endpoint, unmapped
 from pen.core.errors import AddressError
+from pen.net.carrier import WHY_LEVEL
 from pen.net.reactor import Reactor
 from pen.net.relays import Relays
 
@@ -132,6 +133,8 @@ class Listener:
         relays = self._relays
         room = relays.sessions.room
         if room < 1:
+            if relays.settings.debug >= WHY_LEVEL:
+                logger.debug("clients wait: %s", relays.sessions.limit)
             return self._pause()
         for accepted in range(min(room, self._allowance())):
             try:

@@ -10,6 +10,7 @@ number by now. Handlers therefore stand being called for nothing.
 import heapq
 import itertools
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,8 @@ class Reactor:
         self.at_turn_end: list[Callable[[], object]] = []
         """Called once at the end of this turn, then forgotten."""
         self.running = False
+        self.aborts = False
+        """Dump core after a mistake of ours, rather than go on without the one it met."""
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._sequence = itertools.count()
 
@@ -99,6 +102,8 @@ class Reactor:
     def _abandon(self, callback: Callable[..., object]) -> None:
         """A mistake of ours costs the one connection that met it, not all others."""
         logger.exception("internal error in %s; its connection is closed", callback)
+        if self.aborts:
+            os.abort()
         owner = getattr(callback, "__self__", None)
         if isinstance(owner, Abandonable):
             owner.abandon()

@@ -53,7 +53,7 @@ class Relays(Carrier[Relay]):
         """A client was accepted: find it a server, or close it."""
         relay = kind(self, client, fd, address, port)
         now = self.reactor.now
-        if not self.sessions.begin(relay, now):
+        if not self.find_server(relay, now):
             if self.settings.debug:
                 logger.debug("client %s: no server for it, closed", address or "on Unix socket")
             client.close()

@@ -1,8 +1,8 @@
-"""Communication dumps: `-ddd`, `-a`, and `debug` on open connections."""
+"""What is told with `-d`: why (2), and what passes (3), in hex or as text."""
 
 import re
 
-from tests.pen.conftest import talk
+from tests.pen.conftest import free_port, naming, talk, until
 
 
 def dumped(running) -> list[str]:
@@ -58,3 +58,32 @@ def test_debug_turns_dumps_on_and_off_on_open_connections(pen, origin):
         "connection 0: client to server, 5 bytes", "connection 0: > while",
         "connection 0: server to client, 2 bytes", "connection 0: < ok",
     ]  # fmt: skip
+
+
+def test_level_2_tells_why(pen, backend):
+    one, two = backend(naming(b"one")), backend(naming(b"two"))
+    running = pen(
+        "-dd", "-o", "client_acl 1", "-o", "acl 1 deny 127.0.0.9",
+        f"127.0.0.1:{one.port}", f"127.0.0.1:{free_port()}", f"127.0.0.1:{two.port}:1",
+    )  # fmt: skip
+    for client in ("127.0.0.7", "127.0.0.8", "127.0.0.7"):
+        running.ask(client)
+    for level in ("2", "1"):
+        running.ctl(f"debug {level}")
+        with running.connect("127.0.0.9") as denied:
+            assert denied.recv(1) == b""
+    told = [line.partition(": client ")[2] for line in running.stderr.splitlines()
+            if "127.0.0.9: " in line or " gets " in line]  # fmt: skip
+    assert told[:3] == [
+        "127.0.0.7 gets server 0, whose turn it is",
+        "127.0.0.8 gets server 1, whose turn it is",
+        "127.0.0.7 gets server 0, where it was before",
+    ]
+    assert running.stderr.count("127.0.0.9: client_acl") == 1
+
+
+def test_level_2_tells_that_clients_wait(pen, origin):
+    running = pen("-dd", "-x", 1, f"127.0.0.1:{origin.port}")
+    with talk(running, b"one"), running.connect():
+        told = "clients wait: 1 connections are open (conn_max, or the limit of open files)"
+        until(lambda: told in running.stderr, "the limit is told")

@@ -9,7 +9,7 @@ from pen.control.registry import Argument, Asks, Command, Registry
 from pen.core.settings import FastClose
 
 FLAGS = (
-    ("abort_on_error", "dump core on a fatal error", "exit with a status on a fatal error"),
+    ("abort_on_error", "dump core after an internal error", "go on after an internal error"),
     ("keepalive", "probe silent connections (SO_KEEPALIVE)", "do not probe"),
     ("prio", "take the available server with the lowest prio", "ignore prio"),
     ("roundrobin", "servers in turn; do not look up where a client was", "track clients"),
