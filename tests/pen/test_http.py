@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from tests.pen import tls
 from tests.pen.conftest import free_port, receive, talk, until
 
 ADDED = b"X-Forwarded-Proto: http\r\nX-Forwarded-For: 127.0.0.7\r\n"
@@ -122,3 +123,15 @@ def test_bulk_through_all_taps(pen, origin):
     with running.connect("127.0.0.7") as client:
         client.sendall(head + body + GET % b"end")
         origin.gets(with_headers(head) + body + with_headers(GET % b"end"))
+
+
+def test_clients_by_tls_are_told_of_as_https(pen, origin, authority, site):
+    running = pen("-H", "-ddd", "-a", *site, f"127.0.0.1:{origin.port}")
+    https = ADDED.replace(b"http", b"https").replace(b"0.7", b"0.1")
+    with tls.connect(running, tls.trusting(authority)) as client:
+        for piece in (GET % b"1", (GET % b"2")[:9], (GET % b"2")[9:]):
+            client.sendall(piece)
+        origin.gets(b"".join((GET % path)[:-2] + https + b"\r\n" for path in (b"1", b"2")))
+        assert client.recv(2) == b"ok"
+    assert "> X-Forwarded-Proto: https" in running.stderr
+    assert "< ok" in running.stderr
