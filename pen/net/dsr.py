@@ -159,9 +159,10 @@ class DirectReturn:
                     continue
                 route.server.sx += size - START
                 buffer[VNET : VNET + 12] = route.mac + own_mac
-                # What cannot be sent is lost, as frames may be: the queue is full.
-                with contextlib.suppress(OSError):
+                try:  # not suppress(), which costs a tenth of it all
                     send(whole[:size])
+                except OSError:
+                    pass  # lost, as frames may be: the queue is full
 
     def _trap(self, packet: Packet) -> None:
         """Keep whoever connects to an address in the tarpit busy."""
