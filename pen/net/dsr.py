@@ -61,7 +61,7 @@ class DirectReturn:
         """What clients connect to."""
         self._address = 0
         self._port = 0
-        self._protocol = frames.TCP
+        self._protocol = frames.UDP if state.settings.udp else frames.TCP
         _tell_of_forwarding(interface)
 
     # Following the settings.
@@ -70,7 +70,6 @@ class DirectReturn:
         """See `core.applying.Part`."""
         if (wanted.listen, wanted.tarpit_acl) == (applied.listen, applied.tarpit_acl):
             return None
-        self._protocol = frames.UDP if wanted.udp else frames.TCP
         endpoint = parse_listen(wanted.listen)
         _check_address(endpoint)
         return Prepared(lambda: self._aim(endpoint, tarpit=wanted.tarpit_acl >= 0))
