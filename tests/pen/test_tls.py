@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from tests.pen.conftest import echo, naming, receive, until
-from tests.pen.tls import REQUEST, ask, connect, trusting
+from tests.pen.tls import REQUEST, ask, connect, exchange, trusting
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -26,10 +26,7 @@ def test_bytes_get_across(pen, backend, authority, site, poller, version):
     context = trusting(authority, minimum_version=version, maximum_version=version)
     with connect(running, context) as client:
         assert client.version() == version.name.replace("_", ".")
-        writer = threading.Thread(target=client.sendall, args=(sent,))
-        writer.start()
-        assert receive(client, len(sent)) == sent
-        writer.join()
+        assert exchange(client, sent) == sent
 
 
 def test_rsa(pen, backend, authority):

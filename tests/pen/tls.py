@@ -1,5 +1,6 @@
 """Clients that speak TLS, for tests."""
 
+import select
 import ssl
 
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
@@ -28,3 +29,24 @@ def shown(pen, context, name):
     """The first name in the certificate that a client of this name is shown."""
     with connect(pen, context, name) as client:
         return client.getpeercert()["subjectAltName"][0][1]
+
+
+def exchange(client, sent, deadline=60.0):
+    """Send bytes and read as many back at the same time, in one thread: OpenSSL allows no more."""
+    client.setblocking(False)
+    rest, got = memoryview(sent), bytearray()
+    while len(got) < len(sent):
+        try:
+            rest = rest[client.send(rest[:65536]) :] if rest else rest
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        try:
+            piece = client.recv(65536)
+            if not piece:
+                break
+            got += piece
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            ready = select.select([client], [client] if rest else [], [], deadline)
+            assert any(ready), f"nothing moves; {len(got)} of {len(sent)} bytes came"
+    client.setblocking(True)
+    return bytes(got)
