@@ -167,7 +167,7 @@ class Balancer:
             self._closing.close()
 
     def stop(self) -> None:
-        """End cleanly."""
+        """End cleanly: after the time of `grace`, or at once when asked again."""
         self.engine.stop()
 
     @property
@@ -226,7 +226,9 @@ class Balancer:
 
     def listening_on(self) -> str:
         """Address that clients connect to."""
-        return str(self.engine.listening.endpoint) if self.running else self.state.settings.listen
+        if not self.running:
+            return self.state.settings.listen
+        return str(self.engine.listening.endpoint or "nowhere, for pen is ending")
 
     def controlled_on(self) -> str:
         """Address of the control port."""

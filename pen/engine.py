@@ -17,7 +17,8 @@ from pen.core.settings import Settings
 from pen.core.state import State
 from pen.countries import Countries
 from pen.logs.current import CurrentLog
-from pen.net import transparent
+from pen.net import source, transparent
+from pen.net.doorstep import Doorstep
 from pen.net.dsr import DirectReturn
 from pen.net.listening import Listening
 from pen.net.pollers import SelectPoller, make_poller
@@ -44,10 +45,12 @@ class Engine:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self._ending = False
         self._reserve_descriptors()
         self.reactor = Reactor(make_poller(state.settings.poller))
         self.relays = Relays(self.reactor, cast(Sessions[Relay], state.sessions), state.settings)
         self.listening = self._make_listening()
+        self.doorstep = Doorstep(self.relays)
         taps = Taps(self.relays, state.acls)
         self.log = CurrentLog(self.reactor, taps.set_log, self.relays.set_watch)
         self.countries = Countries(state.acls)
@@ -58,8 +61,10 @@ class Engine:
             taps.follow,
             self.countries.follow,
             transparent.follow,
+            source.follow,
             self.termination.follow,
-            self.listening.follow,
+            self._follow_way_in,
+            self._follow_listen,
             self._follow_sizes,
         )
 
@@ -75,8 +80,20 @@ class Engine:
         self.reactor.run()
 
     def stop(self) -> None:
-        """Let `run` return at the end of this turn."""
-        self.reactor.stop()
+        """Let `run` return: once clients have finished, within `grace`; the second time at once."""
+        grace, relays = self.state.settings.grace, self.relays
+        if self._ending or not grace or not len(relays.sessions):
+            self.reactor.stop()
+            return
+        self._ending = True
+        logger.info("ends in %d s, or when %d connections have", grace, len(relays.sessions))
+        self.listening.close()
+        relays.room_made = self._stop_when_done
+        self.reactor.call_at(self.reactor.now + grace, self.reactor.stop)
+
+    def _stop_when_done(self) -> None:
+        if not len(self.relays.sessions):
+            self.reactor.stop()
 
     def close(self) -> None:
         """Close all there is: first the way in, last the log."""
@@ -84,6 +101,7 @@ class Engine:
             closing.callback(self.log.close)
             closing.callback(self.relays.close_all, "pen ends")
             closing.callback(self.termination.close)
+            closing.callback(self.doorstep.close)
             closing.callback(self.listening.close)
 
     def close_connection(self, number: int) -> None:
@@ -105,6 +123,23 @@ class Engine:
             )  # fmt: skip
 
     # What follows the settings; see `core.applying`.
+
+    def _follow_way_in(self, wanted: Settings, applied: Settings) -> Prepared:  # noqa: ARG002
+        """What a client goes through before it gets a server; the handshake sees to `peek` too."""
+        if wanted.dummy and wanted.ssl_certificate is not None:
+            raise CommandError("'dummy' does not speak TLS; it needs a pen without -E")
+
+        def commit() -> None:
+            held = wanted.peek or wanted.dummy
+            plain = self.doorstep.hold if held else self.relays.begin
+            self.relays.admit = self.termination.way_in or plain
+
+        return Prepared(commit)
+
+    def _follow_listen(self, wanted: Settings, applied: Settings) -> Prepared | None:
+        if self._ending and wanted.listen != applied.listen:
+            raise CommandError("pen is ending, and listens no more")
+        return self.listening.follow(wanted, applied)
 
     def _refuse_late(self, wanted: Settings, applied: Settings) -> None:  # noqa: ARG002
         if wanted.poller != self.reactor.poller.name:

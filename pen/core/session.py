@@ -113,7 +113,7 @@ class Sessions(Generic[S]):
     pending: int = 0
     """Sessions that are CONNECTING."""
     arriving: int = 0
-    """Clients that were accepted and are not sessions yet, for their handshake is not over."""
+    """Clients that were accepted and are not sessions yet: in a handshake, or before `peek`."""
     holdable: int = 1 << 30
     """Sessions that the system's limits leave room for."""
     _open: dict[int, S] = field(default_factory=dict)

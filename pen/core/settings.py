@@ -90,6 +90,8 @@ class Settings:
     """How long a client is remembered; 0: for ever."""
     idle_timeout: int = 0
     """Close connections without traffic after this long; 0: never."""
+    grace: int = 0
+    """How long connections may go on once pen is told to end; 0: not at all."""
 
     # Sizes.
     clients_max: int = 2048
@@ -114,6 +116,12 @@ class Settings:
     """The access list of addresses that tarpit their clients (with `dsr_if`); -1: none."""
     poller: str = "epoll"
     """The event mechanism; it cannot change once the loop runs."""
+    source: str | None = None
+    """The address that servers are connected to from; None: the system's choice."""
+    peek: bool = False
+    """Give a client a server only once it has sent something."""
+    dummy: bool = False
+    """Answer clients ourselves, for tests of speed."""
     tcp_fastclose: FastClose = FastClose.OFF
     tcp_nodelay: bool = False
     """Send small segments at once (TCP_NODELAY)."""

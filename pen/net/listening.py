@@ -26,7 +26,7 @@ class Listening:
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where clients connect to; None before the first time."""
+        """Where clients connect to; None before the first time and after `close`."""
         return self._listener.endpoint if self._listener is not None else None
 
     def follow(self, wanted: Settings, applied: Settings) -> Prepared | None:
@@ -70,6 +70,7 @@ class Listening:
         """Stop listening."""
         if self._listener is not None:
             self._listener.close()
+            self._listener = None
 
 
 def _collide(old: Endpoint, new: Endpoint) -> bool:

@@ -14,6 +14,7 @@ from pen.net.carrier import Carrier
 from pen.net.limits import TimeLimit
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
+from pen.net.source import use_address
 from pen.net.splice import PipePool
 from pen.net.stream import Stream
 from pen.net.transparent import borrow_address
@@ -39,11 +40,11 @@ class Relays(Carrier[Relay]):
         super().__init__(reactor, sessions, settings)
         self.pipes = PipePool()
         self.tunes_sockets = False
-        """Whether sockets get options (`tcp_nodelay`, `keepalive`, `transparent`)."""
+        """Whether sockets get options (`tcp_nodelay`) or an address (`source`)."""
         self.fit_taps: Callable[[Relay], object] | None = None
         """Gives a relay's flows their taps; None while nobody wants to see bytes."""
         self.admit: Callable[[socket, int, str, int], object] = self.begin
-        """Takes each client that was accepted: `begin`, unless there is a handshake first."""
+        """Takes each client that was accepted: `begin`, unless something comes before that."""
         self._connecting = TimeLimit(reactor, lambda: settings.timeout, self._give_up)
         self._idle = TimeLimit(reactor, lambda: settings.idle_timeout, self._close_idle)
 
@@ -78,7 +79,12 @@ class Relays(Carrier[Relay]):
     def retune(self) -> None:
         """A socket option or `debug` changed: connections made from now on go by it."""
         settings = self.settings
-        self.tunes_sockets = settings.tcp_nodelay or settings.keepalive or settings.transparent
+        self.tunes_sockets = (
+            settings.tcp_nodelay
+            or settings.keepalive
+            or settings.transparent
+            or settings.source is not None
+        )
         super().retune()
 
     def tune(self, stream: Stream) -> None:
@@ -95,11 +101,13 @@ class Relays(Carrier[Relay]):
         """The same for a socket to a server of this family, on behalf of that client.
 
         Raises:
-            OSError: it cannot be given the client's address.
+            OSError: it cannot be given the address it is to have.
         """
         self.tune(upstream)
         if self.settings.transparent:
             borrow_address(upstream, family, client)
+        elif self.settings.source is not None:
+            use_address(upstream, family, self.settings.source)
 
     # Time limits.
 

@@ -4,6 +4,8 @@ What it needs is imported where it is used: OpenSSL takes 0.2 s to load, which a
 without TLS must not spend.
 """
 
+from _socket import socket
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +33,8 @@ class Termination:
         self._handshakes: Handshakes | None = None
         """None before TLS was on for the first time."""
         self._settings = Settings()
+        self.way_in: Callable[[socket, int, str, int], object] | None = None
+        """Takes clients that were accepted; None while they come without TLS."""
 
     def follow(self, wanted: Settings, applied: Settings) -> Prepared | None:
         """See `core.applying.Part`."""
@@ -66,13 +70,13 @@ class Termination:
             handshakes.front = front
             self._settings = settings
             self._handshakes = handshakes
-            self._relays.admit = handshakes.begin
+            self.way_in = handshakes.begin
 
         return Prepared(commit)
 
     def _turn_off(self, settings: Settings) -> None:
         self._settings = settings
-        self._relays.admit = self._relays.begin
+        self.way_in = None
 
     def close(self) -> None:
         """Give up the handshakes that go on."""

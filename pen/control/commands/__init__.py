@@ -11,6 +11,7 @@ from pen.control.commands import (
     servers,
     tables,
     tls,
+    upstream,
 )
 from pen.control.registry import Registry
 
@@ -29,6 +30,7 @@ def make_registry() -> Registry:
         servers,
         tables,
         tls,
+        upstream,
     ):
         subject.declare(registry)
     return registry

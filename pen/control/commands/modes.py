@@ -10,7 +10,9 @@ from pen.core.settings import FastClose
 
 FLAGS = (
     ("abort_on_error", "dump core after an internal error", "go on after an internal error"),
+    ("dummy", "answer clients with a page of our own, for tests of speed", "pass clients on"),
     ("keepalive", "probe silent connections (SO_KEEPALIVE)", "do not probe"),
+    ("peek", "choose a server once the client has sent something", "choose it at once"),
     ("prio", "take the available server with the lowest prio", "ignore prio"),
     ("roundrobin", "servers in turn; do not look up where a client was", "track clients"),
     ("stubborn", "close the client rather than fail over", "fail over"),

@@ -24,6 +24,9 @@ def declare(registry: Registry) -> None:
         "close connections without traffic after so long; 0: never",
         reply="Idle timeout: {} seconds",
     )
+    declare_number(
+        registry, "grace", "SEC", seconds, "seconds connections may go on when pen is told to end"
+    )
     declare_number(registry, "clients_max", "N", count, "clients remembered", grows=True)
     declare_number(registry, "conn_max", "N", count, "connections at once", grows=True)
     declare_number(registry, "pending_max", "N", count, "half-made connections at once", reply="")
