@@ -11,13 +11,19 @@ class LineSplitter:
 
     Attributes:
         shortened: How many lines were longer than `LONGEST` and lost their middle.
+        size: Bytes kept of the line that is not complete yet.
     """
 
     def __init__(self) -> None:
         self.shortened = 0
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self._too_long = False
+
+    @property
+    def begun(self) -> bytes:
+        """The beginning of the line that is not complete yet."""
+        return b"".join(self._pieces)
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the lines that this piece completes, without their newlines."""
@@ -31,19 +37,19 @@ class LineSplitter:
 
     def end(self) -> list[bytes]:
         """Return the last line if it had no newline."""
-        return [self._take()] if self._size else []
+        return [self._take()] if self.size else []
 
     def _keep(self, piece: bytes) -> None:
         self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > LONGEST:
+        self.size += len(piece)
+        if self.size > LONGEST:
             self._too_long = True
             whole = b"".join(self._pieces)
             self._pieces = [whole[: LONGEST - 2 * _TAIL], whole[-_TAIL:]]
-            self._size = LONGEST - _TAIL
+            self.size = LONGEST - _TAIL
 
     def _take(self) -> bytes:
         line = b"".join(self._pieces)
         self.shortened += self._too_long
-        self._pieces, self._size, self._too_long = [], 0, False
+        self._pieces, self.size, self._too_long = [], 0, False
         return line

@@ -1,100 +1,132 @@
-"""Send log lines to penlogd, a UDP datagram each, without ever making the web server wait.
+"""Plain mode: each log line one UDP datagram, to any penlogd, as penlog has always done.
 
-A datagram that cannot be sent now, because the network takes none, waits in a queue of bounded
-size; beyond that, lines are counted as lost. That nobody listens at the other end (ICMP "port
-unreachable") is no reason to stop: penlogd may be back for the next line.
+Nobody says what arrives. So lines are sent at a pace that a small receive buffer stands
+(`BURST`, `PAUSE`); the spool holds what has to wait. A line is marked as gone before it is sent: if
+this process is killed, lines may be lost, as they may on the network, but none comes twice.
 """
 
 import socket
 from collections import deque
 
 from penlog.fitting import fit
+from penlog.lines import LineSplitter
+from penlog.spool import Spool
 
 LARGEST = 65507
 """Bytes of data in the largest UDP datagram over IPv4."""
 
-QUEUE = 16 << 20
-"""Bytes that wait at most."""
+BURST = 64
+"""Datagrams sent at once; a receive buffer of the usual 208 KiB holds four times as many."""
 
+PAUSE = 0.001
+"""Seconds between bursts."""
+
+RETRY = 0.05
+"""Seconds after which a network that takes nothing is tried again."""
+
+_READ = 64 << 10
 _AGAIN = (BlockingIOError, InterruptedError)
 
 
 class Sender:
-    """Sends lines through a connected UDP socket.
+    """Sends a stream's lines through a connected UDP socket, without ever waiting.
 
     Args:
         sock: The socket; it is made non-blocking.
+        spool: The stream.
         largest: Bytes in a datagram, its newline included; longer lines are cut to fit.
-        queue: Bytes that may wait while the network takes none.
 
     Attributes:
         cut: Lines that were cut.
         lost: Lines that are known not to have arrived.
+        refused: Whether nobody listens at the other end.
+        due: Monotonic time at which `work` goes on.
+        position: Offset up to which the stream has been sent.
     """
 
-    def __init__(self, sock: socket.socket, *, largest: int = LARGEST, queue: int = QUEUE) -> None:
+    def __init__(self, sock: socket.socket, spool: Spool, *, largest: int = LARGEST) -> None:
         sock.setblocking(False)
-        self.cut = 0
         self.lost = 0
+        self.refused = False
+        self.due = 0.0
+        self.position = spool.start
+        self._cut = 0
         self._sock = sock
+        self._spool = spool
         self._largest = largest
-        self._room = queue
-        self._waiting: deque[bytes] = deque()
+        self._splitter = LineSplitter()
+        self._read = spool.start
+        self._lines: deque[tuple[bytes, int]] = deque()
+
+    @property
+    def cut(self) -> int:
+        """How many lines were cut."""
+        return self._cut + self._splitter.shortened
+
+    @property
+    def between_bursts(self) -> bool:
+        """Whether what is marked as gone has gone, so that another way may go on."""
+        return self.position == self._spool.start
+
+    def begin(self) -> None:
+        """Begin where the spool begins; somebody else has sent what came before."""
+        self._cut = self.cut
+        self._splitter = LineSplitter()
+        self._lines.clear()
+        self._read = self.position = self._spool.start
+        self.refused = False
 
     @property
     def waiting(self) -> bool:
-        """Whether datagrams wait for the network."""
-        return bool(self._waiting)
+        """Whether there is anything to send."""
+        return bool(self._lines) or self._read < self._spool.end
 
-    def send(self, lines: list[bytes]) -> None:
-        """Send lines, without their newlines, in order; returns at once."""
-        limit = self._largest - 1
-        for line in lines:
-            if len(line) > limit:
-                line = fit(line, limit)
-                self.cut += 1
-            datagram = line + b"\n"
-            if self._waiting or not self._try(datagram):
-                self._queue(datagram)
-
-    def flush(self) -> None:
-        """Send what waits, as far as the network takes it."""
-        while self._waiting and self._try(self._waiting[0]):
-            self._room += len(self._waiting.popleft())
-
-    def give_up(self) -> None:
-        """Count what still waits as lost."""
-        self.lost += len(self._waiting)
-        self._waiting.clear()
-
-    def _try(self, datagram: bytes) -> bool:
-        """Send one datagram; False if it must wait."""
-        try:
-            self._sock.send(datagram)
-        except _AGAIN:
-            return False
-        except ConnectionRefusedError:
-            self.lost += 1  # an earlier one: the error reports what came back for it
-            return self._try_again(datagram)
-        except OSError:
-            self.lost += 1  # no route, no interface, no buffers: this one
-        return True
-
-    def _try_again(self, datagram: bytes) -> bool:
-        try:
-            self._sock.send(datagram)
-        except _AGAIN:
-            return False
-        except OSError:
-            self.lost += 1
-        return True
-
-    def _queue(self, datagram: bytes) -> None:
-        if len(datagram) > self._room:
-            self.lost += 1
+    def work(self, now: float) -> None:
+        """Send a burst, if it is time for one."""
+        if now < self.due:
             return
-        self._room -= len(datagram)
-        self._waiting.append(datagram)
+        if not self._lines:
+            self._take()
+        burst = min(BURST, len(self._lines))
+        if burst:
+            self._spool.trim(self._lines[burst - 1][1])
+        for _ in range(burst):
+            line, end = self._lines[0]
+            if not self._send(line):
+                self.due = now + RETRY
+                return
+            self.position = end
+            self._lines.popleft()
+        if self.waiting:
+            self.due = now + PAUSE
+
+    def _take(self) -> None:
+        """Take the next lines out of the spool, each with the offset of its end."""
+        piece = self._spool.read(self._read, _READ)
+        end = self._read + piece.find(b"\n") + 1
+        self._read += len(piece)
+        for number, line in enumerate(self._splitter.feed(piece)):
+            end += len(line) + 1 if number else 0
+            self._lines.append((line, end))
+
+    def _send(self, line: bytes) -> bool:
+        """Send one line; False if it must wait."""
+        too_long = len(line) >= self._largest
+        datagram = (fit(line, self._largest - 1) if too_long else line) + b"\n"
+        for _ in range(2):
+            try:
+                self._sock.send(datagram)
+            except _AGAIN:
+                return False
+            except ConnectionRefusedError:  # it tells of an earlier one, and holds this one up
+                self.refused = True
+                self.lost += 1
+                continue
+            except OSError:  # no route, no interface, no buffers
+                self.lost += 1
+            break
+        self._cut += too_long
+        return True
 
 
 def connect(host: str, port: str, local: str | None) -> socket.socket:

@@ -29,6 +29,10 @@ class Receiver:
     def __init__(self, host: str, port: str) -> None:
         self.sockets = _bind_all(_places(host, port))
 
+    def addresses(self) -> list[tuple[int, tuple[str, int]]]:
+        """Return the address families and addresses of the sockets."""
+        return [(sock.family, sock.getsockname()[:2]) for sock in self.sockets]
+
     def drain(self, sock: socket.socket, limit: int) -> list[tuple[bytes, str]]:
         """Return what the socket holds, at most limit datagrams, each with its sender's address."""
         taken: list[tuple[bytes, str]] = []

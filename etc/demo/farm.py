@@ -90,7 +90,8 @@ class Farm:
 
     def _run(self, name: str, host: str, port: int) -> Child:
         # penlog sends from the web server's address: by it penlogd knows whose line it is.
-        penlog = [self.suite.program("penlog"), LOOPBACK, str(self.log_port), host]
+        spool = ["--spool", str(self.processes.folder / "spool")]
+        penlog = [self.suite.program("penlog"), *spool, LOOPBACK, str(self.log_port), host]
         script = str(Path(__file__).with_name("webserver.py"))
         command = [sys.executable, script, name, host, str(port), *penlog]
         return self.processes.start(name, command, lambda: accepts(host, port))

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+from pathlib import Path
 
 from tests.real.apache import Apache
 from tests.real.peers import SUITE, free_port, receives, wait_for
@@ -25,6 +26,8 @@ class Farm:
         self.control_port = free_port()
         self.merged_log = peers.folder / "merged.log"
         self.web_servers = []
+        ours = Path("/usr/bin") != SUITE
+        self.spool_option = f" --spool {peers.folder / 'spool'}" if ours else ""
 
     @property
     def control(self):
@@ -38,7 +41,7 @@ class Farm:
         """Start an Apache that logs through penlog; returns it."""
         apache = Apache(self.peers, name, host, mpm)
         replacements = {
-            "/usr/local/bin/penlog": str(SUITE / "penlog"),
+            "/usr/local/bin/penlog": f"{SUITE / 'penlog'}{self.spool_option}",
             "192.0.2.10 10000": f"127.0.0.1 {self.log_port}",
             "192.0.2.21": host,
         }
