@@ -20,6 +20,7 @@ from pen.logs.current import CurrentLog
 from pen.net import source, transparent
 from pen.net.doorstep import Doorstep
 from pen.net.dsr import DirectReturn
+from pen.net.idlers import Idlers
 from pen.net.listening import Listening
 from pen.net.pollers import SelectPoller, make_poller
 from pen.net.reactor import Reactor
@@ -51,6 +52,7 @@ class Engine:
         self.relays = Relays(self.reactor, cast(Sessions[Relay], state.sessions), state.settings)
         self.listening = self._make_listening()
         self.doorstep = Doorstep(self.relays)
+        self.idlers = Idlers(self.relays)
         taps = Taps(self.relays, state.acls)
         self.log = CurrentLog(self.reactor, taps.set_log, self.relays.set_watch)
         self.countries = Countries(state.acls)
@@ -62,6 +64,7 @@ class Engine:
             self.countries.follow,
             transparent.follow,
             source.follow,
+            self.idlers.follow,
             self.termination.follow,
             self._follow_way_in,
             self._follow_listen,
@@ -88,6 +91,7 @@ class Engine:
         self._ending = True
         logger.info("ends in %d s, or when %d connections have", grace, len(relays.sessions))
         self.listening.close()
+        self.idlers.close()
         relays.room_made = self._stop_when_done
         self.reactor.call_at(self.reactor.now + grace, self.reactor.stop)
 
@@ -101,6 +105,7 @@ class Engine:
             closing.callback(self.log.close)
             closing.callback(self.relays.close_all, "pen ends")
             closing.callback(self.termination.close)
+            closing.callback(self.idlers.close)
             closing.callback(self.doorstep.close)
             closing.callback(self.listening.close)
 

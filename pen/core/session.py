@@ -8,7 +8,9 @@ The rules:
   time, is full or does not admit the client makes the session try the next one, and the
   session stays CONNECTING; when there is no next one, it is CLOSED.
 - OPEN begins when a server accepts: from then on there is no failover, for bytes may
-  have gone out. The client is remembered with that server.
+  have gone out. The client is remembered with that server. (One that was given an idle
+  connection, which turns out to have been closed before anything arrived, goes back to
+  CONNECTING.)
 - CLOSED is the end. Whatever ends a session, its bytes are added to its client and
   its server once, and its number becomes free.
 
@@ -38,7 +40,7 @@ class State(IntEnum):
 
 FOLLOWS = {
     State.CONNECTING: {State.CONNECTING, State.OPEN, State.CLOSED},
-    State.OPEN: {State.CLOSED},
+    State.OPEN: {State.CONNECTING, State.CLOSED},
     State.CLOSED: set(),
 }
 
@@ -114,6 +116,8 @@ class Sessions(Generic[S]):
     """Sessions that are CONNECTING."""
     arriving: int = 0
     """Clients that were accepted and are not sessions yet: in a handshake, or before `peek`."""
+    idle: int = 0
+    """Connections to servers that wait for clients; they give way to these."""
     holdable: int = 1 << 30
     """Sessions that the system's limits leave room for."""
     _open: dict[int, S] = field(default_factory=dict)
@@ -237,6 +241,11 @@ class Sessions(Generic[S]):
             server.succeed()
         if client is not None and server.slot >= 0:
             client.server = server.slot
+
+    def reopened(self, session: Session) -> None:
+        """The idle connection that a session began with was dead: its server is asked again."""
+        session.state = CONNECTING
+        self.pending += 1
 
     def end(self, session: S, up: int, down: int) -> None:
         """The session is over; `up` and `down` are the bytes it moved each way."""

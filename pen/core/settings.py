@@ -118,6 +118,8 @@ class Settings:
     """The event mechanism; it cannot change once the loop runs."""
     source: str | None = None
     """The address that servers are connected to from; None: the system's choice."""
+    idlers: int = 0
+    """Connections to servers to hold open for clients to come."""
     peek: bool = False
     """Give a client a server only once it has sent something."""
     dummy: bool = False

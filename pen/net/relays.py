@@ -6,6 +6,7 @@ import os
 from _socket import socket
 from collections.abc import Callable, Iterator
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
+from typing import TYPE_CHECKING
 
 from pen.core.servers import Server
 from pen.core.session import CLOSED, CONNECTING, Sessions
@@ -18,6 +19,9 @@ from pen.net.source import use_address
 from pen.net.splice import PipePool
 from pen.net.stream import Stream
 from pen.net.transparent import borrow_address
+
+if TYPE_CHECKING:
+    from pen.net.idlers import Idlers
 
 logger = logging.getLogger("pen")
 
@@ -38,6 +42,10 @@ class Relays(Carrier[Relay]):
 
     def __init__(self, reactor: Reactor, sessions: Sessions[Relay], settings: Settings) -> None:
         super().__init__(reactor, sessions, settings)
+        self.plain: type[Relay] = Relay
+        """The kind of relay for clients that come without TLS."""
+        self.idlers: Idlers | None = None
+        """Where idle connections to servers are had."""
         self.pipes = PipePool()
         self.tunes_sockets = False
         """Whether sockets get options (`tcp_nodelay`) or an address (`source`)."""
@@ -49,10 +57,10 @@ class Relays(Carrier[Relay]):
         self._idle = TimeLimit(reactor, lambda: settings.idle_timeout, self._close_idle)
 
     def begin(
-        self, client: Stream, fd: int, address: str, port: int, kind: type[Relay] = Relay
+        self, client: Stream, fd: int, address: str, port: int, kind: type[Relay] | None = None
     ) -> None:
         """A client was accepted: find it a server, or close it."""
-        relay = kind(self, client, fd, address, port)
+        relay = (kind or self.plain)(self, client, fd, address, port)
         now = self.reactor.now
         if not self.find_server(relay, now):
             if self.settings.debug:

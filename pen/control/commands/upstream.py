@@ -3,8 +3,9 @@
 import socket
 from collections.abc import Iterable
 
+from pen.control.arguments import COUNT_MAX, number, optional
 from pen.control.context import Pen
-from pen.control.registry import Argument, Command, Registry
+from pen.control.registry import Argument, Asks, Command, Registry
 from pen.control.words import printable
 from pen.core.errors import CommandError
 
@@ -13,7 +14,21 @@ def declare(registry: Registry) -> None:
     """Declare the commands of this subject."""
     help = "connect to servers from this address of the machine"
     registry.add(Command("source", help, _source, (Argument("IP", _numeric),), _save_source))
+    count = (optional("N", number(0, COUNT_MAX)),)
+    help = "hold N idle connections to servers open; print how many there are"
+    registry.add(Command("idlers", help, _idlers, count, _save_idlers, asks=Asks.BARE))
     registry.add(Command("no source", "from the address that the system chooses", _no_source))
+
+
+def _idlers(pen: Pen, wanted: int | None = None) -> str:
+    if wanted is not None:
+        with pen.changing():
+            pen.state.settings.idlers = wanted
+    return f"Idlers: {pen.state.sessions.idle}/{pen.state.settings.idlers}"
+
+
+def _save_idlers(pen: Pen) -> Iterable[str]:
+    yield f"idlers {pen.state.settings.idlers}"
 
 
 def _numeric(word: str) -> str:

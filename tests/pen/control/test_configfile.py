@@ -92,7 +92,7 @@ SETTINGS = [
     "acl 3 permit country se", "geoip_db /usr/share/GeoIP/GeoLite2-Country.mmdb",
     "acl 0 permit 10.0.0.0 255.0.255.0", "acl 0 deny 192.168.7.0/24", "acl 9 deny 2001:db8::/33",
     "ascii", "blacklist 77", "client_acl 3", "clients_max 17", "conn_max 9", "control_acl 4",
-    "source 127.0.0.9", "source ::1", "peek", "dummy", "grace 30",
+    "source 127.0.0.9", "source ::1", "peek", "dummy", "grace 30", "idlers 4",
     "debug 2", "hash", "hash unsaved", "hash consistent", "hash consistent unsaved",
     "idle_timeout 60", "keepalive", "listen 127.0.0.1:8080", "log /var/log/pen",
     "pending_max 7", "poll", "prio", "roundrobin", "stubborn", "tcp_fastclose both",
