@@ -33,7 +33,7 @@ def _read(registry: Registry, pen: Pen, path: str, depth: int, emptied: set[int]
     """`emptied`: the access lists that this reading has emptied already."""
     if depth >= DEPTH_MAX:
         raise CommandError(f"'{path}': files include each other more than {DEPTH_MAX} deep")
-    understood = list(_understand(registry, path))
+    understood = list(_understand(registry, path, wait=not pen.running))
     replies = []
     with pen.changing(tables=True):
         named = {call.values[0] for _, call in understood if call.command.words == "acl"}
@@ -51,8 +51,8 @@ def _read(registry: Registry, pen: Pen, path: str, depth: int, emptied: set[int]
     return "".join(replies)
 
 
-def _understand(registry: Registry, path: str) -> Iterator[tuple[int, Invocation]]:
-    for number, line in enumerate(_lines(path), 1):
+def _understand(registry: Registry, path: str, *, wait: bool) -> Iterator[tuple[int, Invocation]]:
+    for number, line in enumerate(_lines(path, wait), 1):
         try:
             call = registry.understand(line)
         except PenError as error:
@@ -61,13 +61,20 @@ def _understand(registry: Registry, path: str) -> Iterator[tuple[int, Invocation
             yield number, call
 
 
-def _lines(path: str) -> list[str]:
+def _lines(path: str, wait: bool) -> list[str]:
+    """The lines of a file. Only at start may it be a pipe that has to be waited for."""
+
+    def open_it(path: str, flags: int) -> int:
+        return os.open(path, flags if wait else flags | os.O_NONBLOCK)
+
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_it) as file:
             data = file.read(SIZE_MAX + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise CommandError(f"cannot read config file '{printable(path)}': {reason}") from None
+    if data is None:
+        raise CommandError(f"config file '{printable(path)}' is a pipe with nothing in it yet")
     if len(data) > SIZE_MAX:
         raise CommandError(f"config file '{path}' is larger than {SIZE_MAX >> 20} MiB")
     lines = data.decode(errors="replace").split("\n")

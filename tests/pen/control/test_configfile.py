@@ -1,5 +1,7 @@
 """Config files: whole or not at all, read again, and written so that they read back the same."""
 
+import os
+
 import pytest
 
 from pen.control.commands import make_registry
@@ -63,6 +65,17 @@ def test_a_circle_of_files_ends(registry, tmp_path):
     with pytest.raises(CommandError, match="include each other"):
         read_config(registry, pen, str(path))
     assert pen.state.settings.timeout == 3
+
+
+def test_a_running_pen_waits_for_no_pipe(registry, tmp_path):
+    pen, path = FakePen(), tmp_path / "pipe"
+    os.mkfifo(path)
+    pen.running = True
+    assert registry.answer(pen, f"include {path}") == ""
+    writer = os.open(path, os.O_RDWR)
+    assert "is a pipe with nothing in it yet" in registry.answer(pen, f"include {path}")
+    os.write(writer, b"timeout 9\n")
+    os.close(writer)
 
 
 def test_reading_again_replaces_lists_that_the_file_names(registry, tmp_path):
