@@ -58,9 +58,8 @@ def memory(pen: FakePen, registry: Registry) -> tuple[Any, ...]:
     settings = dataclasses.asdict(pen.state.settings)
     settings.pop("config_file")
     servers = [
-        (s.slot, s.name, s.endpoint, s.max, s.hard, s.weight, s.prio, s.acl,
-         round(s.banned_until), s.banned_by_hand, s.duty)
+        {each.name: getattr(s, each.name) for each in dataclasses.fields(s)}
         for s in pen.state.servers.all()
-    ]  # fmt: skip
+    ]
     acls = [[str(entry) for entry in each.entries] for each in pen.state.acls.lists]
     return settings, servers, acls, list(registry.saved(pen))

@@ -214,12 +214,14 @@ def pen(tmp_path: Path) -> Iterator[Callable[..., Pen]]:
     """Starts pens in the foreground; each must end cleanly and without a traceback."""
     started: list[Pen] = []
 
-    def start(*arguments: object, listen: str | None = None, preexec=None) -> Pen:
+    def start(
+        *arguments: object, listen: str | None = None, preexec=None, program=(BIN / "pen",)
+    ) -> Pen:
         number = len(started)
         port = free_port()
         control = str(tmp_path / f"control{number}")
         stderr = tmp_path / f"stderr{number}"
-        command = [BIN / "pen", "-f", "-u", "root", "-C", control]
+        command = [*program, "-f", "-u", "root", "-C", control]
         words = [str(word) for word in arguments]
         process = subprocess.Popen(
             [*command, listen or f"127.0.0.1:{port}", *words],
