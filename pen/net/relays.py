@@ -133,7 +133,7 @@ class Relays(Carrier[Relay]):
         self._idle.clear()
         if self.settings.idle_timeout:
             for relay in self.relays():
-                self._idle.add(relay, relay.active)
+                self._idle.add(relay, max(relay.opened, relay.active))
 
     def _close_idle(self, relay: Relay, start: float) -> None:
         if relay.state is CLOSED:

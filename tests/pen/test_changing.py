@@ -51,3 +51,14 @@ def test_hup_reads_the_config_though_the_log_cannot_be_opened(pen, backend, tmp_
     config.write_text(f"log {tmp_path}/log\n")
     running.process.send_signal(signal.SIGHUP)
     until(lambda: running.ctl("log") == f"{tmp_path}/log\n", "the new config holds", DEADLINE)
+
+
+def test_an_idle_timeout_counts_from_the_connect_at_the_earliest(pen, backend):
+    """Of clients who have not been answered yet, too, when it is set while they wait."""
+    running = pen(f"127.0.0.1:{backend(echo).port}")
+    with running.connect() as client:
+        until(lambda: running.servers()[0]["conn"] == "1", "the client is connected")
+        running.ctl("idle_timeout 100")
+        assert running.ctl("idle_timeout") == "Idle timeout: 100 seconds\n"
+        client.sendall(b"hello")
+        assert client.recv(5) == b"hello"
