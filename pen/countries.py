@@ -4,10 +4,7 @@ The file is read into memory whole, so that it may be overwritten while it is in
 lookup then takes about 20 microseconds, so answers are kept.
 """
 
-import errno
 import logging
-import os
-import stat
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
@@ -16,6 +13,7 @@ from pen.core.acl import AccessLists, CountryOf, unknown_country
 from pen.core.applying import Prepared
 from pen.core.errors import CommandError
 from pen.core.settings import Settings
+from pen.files import open_regular
 
 logger = logging.getLogger("pen")
 
@@ -66,7 +64,7 @@ def open_countries(path: str) -> CountryOf:
     except ImportError:
         raise CommandError("geoip_db needs the Python package 'maxminddb'") from None
     try:
-        with open(path, "rb", opener=_open_regular) as file:
+        with open_regular(path) as file:
             database = maxminddb.open_database(file, maxminddb.MODE_FD)
     except OSError as error:
         raise CommandError(f"cannot read geoip_db '{path}': {error.strerror}") from None
@@ -74,15 +72,6 @@ def open_countries(path: str) -> CountryOf:
         # What a file of another kind raises is anything: UnicodeDecodeError, IndexError, ...
         raise CommandError(f"geoip_db '{path}' is not a MaxMind database") from None
     return lru_cache(KEPT)(_finder(database.get, path))
-
-
-def _open_regular(path: str, flags: int) -> int:
-    """Open a regular file; a device or a pipe may have no end, or make us wait."""
-    fd = os.open(path, flags | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "not a regular file")
-    return fd
 
 
 def _finder(get: Callable[[str], Any], path: str) -> CountryOf:

@@ -3,13 +3,13 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pen.core.errors import PenError
+from pen.files import open_regular
 
 logger = logging.getLogger("pen")
 
@@ -67,7 +67,8 @@ def _read_key(path: str) -> PrivateKeyTypes:
 
 def _read(path: str, what: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with open_regular(path) as file:
+            return file.read()
     except OSError as error:
         raise PenError(f"{what} {path}: {error.strerror}") from None
 

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.x509 import ocsp
 
 from pen.core.errors import PenError
+from pen.files import open_regular
 
 logger = logging.getLogger("pen")
 
@@ -67,7 +68,7 @@ class Staple:
     def _read(self) -> tuple[bytes, datetime | None]:
         """The response, and when it must be renewed, if it says so."""
         try:
-            with open(self._path, "rb") as file:
+            with open_regular(self._path) as file:
                 data = file.read()
         except OSError as error:
             raise PenError(f"OCSP response {self._path}: {error.strerror}") from None

@@ -156,7 +156,7 @@ def test_wrong_countries(command, message):
 
 def test_wrong_databases(tmp_path):
     wrong = (("/nowhere/db", "cannot read geoip_db '/nowhere/db'"),
-             (__file__, "is not a MaxMind database"), (tmp_path, "not a regular file"),
+             (__file__, "is not a MaxMind database"), (tmp_path, "Is a directory"),
              ("/dev/zero", "not a regular file"))  # fmt: skip
     for path, message in wrong:
         ended = run("-o", f"geoip_db {path}", "127.0.0.1:0", "127.0.0.1:80")

@@ -22,6 +22,7 @@ UNWRITTEN = {"udp", "backlog", "multi_accept", "exit_enabled", "config_file"}
 """What belongs to the command line and has no command; penctl(1), `write`, says so."""
 UNLIKE = {
     "poller": "poll",
+    "source": "127.0.0.1",
     "control_readonly": control_address("/run/ask", 0o640, None),
     "ssl_options": frozenset({SslOption.NO_TICKET}),
 }
