@@ -10,24 +10,38 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TypeVar
 
 from pen import daemon
 from pen.control.commands import make_registry
-from pen.control.configfile import read_config
+from pen.control.configfile import ConfigFile, load_config, read_config
 from pen.control.ports import ControlPorts
-from pen.core.address import parse_listen, parse_server, resolve
+from pen.core.address import (
+    Endpoint,
+    Resolve,
+    is_name,
+    named_host,
+    parse_listen,
+    parse_server,
+    resolve,
+)
 from pen.core.applying import Applier
 from pen.core.errors import AddressError, PenError, ResolveError, UsageError
+from pen.core.names import Found, Names
 from pen.core.servers import ABUSE_SLOT, EMERGENCY_SLOT, Server
 from pen.core.state import State
 from pen.engine import Engine
+from pen.net.lookups import Lookups
 from pen.options import Options, Step
 from pen.stats import html, text
 from pen.stats.facts import Facts, LocalFacts
 
 logger = logging.getLogger("pen")
+
+T = TypeVar("T")
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -35,7 +49,9 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.
 class Balancer:
     """A pen. Make it, `start` it, `run` it."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, lookup: Resolve = resolve) -> None:
+        """`lookup` asks for the address of a host, and may take its time."""
+        self.names = Names(lookup)
         self.options = options
         self.state = State()
         self.facts: Facts = LocalFacts(self.state, lambda: self.now)
@@ -48,6 +64,7 @@ class Balancer:
         self._pid_file: daemon.PidFile | None = None
         self._closing = ExitStack()
         self._depth = 0
+        self._reloads = 0
 
     # Starting.
 
@@ -110,27 +127,27 @@ class Balancer:
         for slot, argument in enumerate(options.servers):
             spec = parse_server(argument, default_port)
             server = table.slot(slot)
-            server.move(spec.host, resolve(spec.host, spec.port))
+            server.move(spec.host, self.names.resolve(spec.host, spec.port))
             server.max, server.hard = spec.max, spec.hard
             server.weight, server.prio = spec.weight, spec.prio
         table.emergency = self._special(options.emergency, EMERGENCY_SLOT, default_port)
         table.abuse = self._special(options.abuse, ABUSE_SLOT, default_port)
 
-    @staticmethod
-    def _special(argument: str | None, slot: int, default_port: int) -> Server | None:
+    def _special(self, argument: str | None, slot: int, default_port: int) -> Server | None:
         if argument is None:
             return None
         spec = parse_server(argument, default_port)
-        return Server(slot, resolve(spec.host, spec.port), spec.host)
+        return Server(slot, self.names.resolve(spec.host, spec.port), spec.host)
 
     def _open(self) -> None:
         """Everything that asks the system for something; it is closed in reverse order."""
         options = self.options
         user = daemon.find_user(options.user) if options.user is not None else None
-        self.engine = Engine(self.state)
+        self.engine = Engine(self.state, self.names.resolve)
         if options.pid_file:
             self._pid_file = daemon.PidFile(options.pid_file)
             self._closing.callback(self._pid_file.remove)
+        self._lookups = Lookups(self.engine.reactor, self.names.lookup)
         self._control = ControlPorts(self.registry, self, self.engine.reactor)
         self._closing.callback(self._control.close)
         self._open_control(user)
@@ -185,28 +202,53 @@ class Balancer:
                 self.save_statistics()
 
     def _reload(self) -> None:
-        """HUP: read the config again, reopen the log, look the servers' names up again."""
-        try:
-            if self.state.settings.config_file is not None and self.options.config_file:
-                read_config(self.registry, self, self.state.settings.config_file)
-        except PenError as error:
-            logger.error("HUP: %s; going on as before", error)
-        engine = self.engine
-        for again in (engine.log.reopen, engine.countries.reopen, engine.termination.reload):
-            try:
-                again()
-            except PenError as error:
-                logger.error("HUP: %s; going on as before", error)
-        for server in self.state.servers.all():
-            self._resolve_again(server)
+        """HUP: reopen files at once; read the config, and look names up again, in good time."""
+        engine, settings = self.engine, self.state.settings
+        for again in (engine.countries.reopen, engine.termination.reload):
+            self._try("HUP", again)
+        log_host = named_host(settings.log or "")
+        if log_host is None:
+            self._try("HUP", engine.log.reopen)
+        config = None
+        if settings.config_file is not None and self.options.config_file:
+            config = self._try("HUP", partial(load_config, self.registry, settings.config_file))
+        hosts = [server.name for server in self.state.servers.all()]
+        hosts += [] if log_host is None else [log_host]
+        if config is not None:
+            hosts += config.hosts
+        self._reloads += 1
+        self._lookups.ask(filter(is_name, hosts), partial(self._go_on, config, self._reloads))
 
-    def _resolve_again(self, server: Server) -> None:
+    def _go_on(self, config: ConfigFile | None, reload: int, found: Mapping[str, Found]) -> None:
+        """HUP: the names are known, as far as they can be."""
+        if reload != self._reloads:
+            return  # another HUP came meanwhile, and goes by what the file said then
+        with self.names.knowing(self._keep_addresses(found)):
+            if config is not None:
+                self._try("HUP", partial(config.run, self))
+            if named_host(self.state.settings.log or "") is not None:
+                self._try("HUP", self.engine.log.reopen)
+            for server in self.state.servers.all():
+                server.move(server.name, self.names.resolve(server.name, server.port))
+
+    def _keep_addresses(self, found: Mapping[str, Found]) -> dict[str, Found]:
+        """Servers whose names do not resolve stay where they are."""
+        kept = dict(found)
+        for server in self.state.servers.all():
+            error = found.get(server.name)
+            if isinstance(error, ResolveError):
+                logger.error("HUP: server %d: %s; keeping %s", server.slot, error, server.address)
+                kept[server.name] = server.endpoint
+        return kept
+
+    @staticmethod
+    def _try(why: str, step: Callable[[], T]) -> T | None:
+        """Do it; a mistake is told, and all stays as it was."""
         try:
-            endpoint = resolve(server.name, server.port)
-        except AddressError as error:
-            logger.error("HUP: server %d: %s; keeping %s", server.slot, error, server.address)
-        else:
-            server.move(server.name, endpoint)
+            return step()
+        except PenError as error:
+            logger.error("%s: %s; going on as before", why, error)
+            return None
 
     # Making the world agree with the settings.
 
@@ -223,6 +265,19 @@ class Balancer:
             self._depth -= 1
 
     # What commands ask for.
+
+    def when_known(self, hosts: Iterable[str], then: Callable[[], object]) -> None:
+        """See `control.context.Pen.when_known`."""
+
+        def proceed(found: Mapping[str, Found]) -> None:
+            with self.names.knowing(found):
+                then()
+
+        self._lookups.ask(filter(is_name, hosts), proceed)
+
+    def resolve(self, host: str, port: int) -> Endpoint:
+        """The address of a host; see `core.names`."""
+        return self.names.resolve(host, port)
 
     def listening_on(self) -> str:
         """Address that clients connect to."""

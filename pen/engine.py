@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import cast
 
 from pen import daemon
+from pen.core.address import Resolve
 from pen.core.applying import Part, Prepared
 from pen.core.errors import CommandError
 from pen.core.session import Sessions
@@ -40,21 +41,25 @@ HELD_MIN = 16
 class Engine:
     """Serves the clients of a state. When its parts first follow, listener and log are opened.
 
+    Args:
+        state: what it does as.
+        find: gives the address of a host.
+
     Raises:
         PenError: the event mechanism, or the interface for direct server return, cannot be had.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, find: Resolve) -> None:
         self.state = state
         self._ending = False
         self._reserve_descriptors()
         self.reactor = Reactor(make_poller(state.settings.poller))
         self.relays = Relays(self.reactor, cast(Sessions[Relay], state.sessions), state.settings)
-        self.listening = self._make_listening()
+        self.listening = self._make_listening(find)
         self.doorstep = Doorstep(self.relays)
         self.idlers = Idlers(self.relays)
         taps = Taps(self.relays, state.acls)
-        self.log = CurrentLog(self.reactor, taps.set_log, self.relays.set_watch)
+        self.log = CurrentLog(self.reactor, find, taps.set_log, self.relays.set_watch)
         self.countries = Countries(state.acls)
         self.termination = Termination(self.relays)
         self.parts: tuple[Part, ...] = (
@@ -71,10 +76,10 @@ class Engine:
             self._follow_sizes,
         )
 
-    def _make_listening(self) -> Listening | DirectReturn:
+    def _make_listening(self, find: Resolve) -> Listening | DirectReturn:
         interface = self.state.settings.dsr_if
         if interface is None:
-            return Listening(self.relays)
+            return Listening(self.relays, find)
         return DirectReturn(self.reactor, self.state, interface)
 
     def run(self) -> None:

@@ -1,11 +1,12 @@
 """Stand-ins for what the tested part talks to."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pen.control.registry import Registry
+from pen.core.address import Endpoint, resolve
 from pen.core.state import State
 from pen.stats.facts import LocalFacts
 
@@ -27,6 +28,12 @@ class FakePen:
         with self.state.attempt(tables=tables):
             yield
         self.state.clients.capacity = self.state.settings.clients_max
+
+    def when_known(self, hosts: Iterable[str], then: Callable[[], object]) -> None:
+        then()
+
+    def resolve(self, host: str, port: int) -> Endpoint:
+        return resolve(host, port)
 
     def listening_on(self) -> str:
         return self.state.settings.listen

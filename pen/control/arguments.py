@@ -1,10 +1,10 @@
 """The kinds of arguments that commands take."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pen.control.registry import Argument
 from pen.control.words import printable
-from pen.core.address import parse_port
+from pen.core.address import named_host, parse_port
 from pen.core.errors import AddressError, CommandError
 
 COUNT_MAX = 10_000_000
@@ -52,6 +52,12 @@ def word(text: str) -> str:
     if not text.isprintable():
         raise CommandError(f"'{printable(text)}' has characters that no name has")
     return text
+
+
+def named_hosts(address: str = "", *rest: object) -> Iterable[str]:  # noqa: ARG001
+    """The hosts of a command whose first argument is `host:port`; see `Command.hosts`."""
+    host = named_host(address)
+    return () if host is None else (host,)
 
 
 def choice(*values: str) -> Callable[[str], str]:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from pen.control.registry import LINE_MAX
+from pen.control.registry import LINE_MAX, Reply
 from pen.core.address import Endpoint, unmapped
 from pen.net.listener import Access, open_listener, remove_socket_file
 from pen.net.reactor import Reactor
@@ -24,8 +24,8 @@ CHANNELS_MAX: Final = 64
 PEERCRED: Final = struct.Struct("iII")
 """pid, uid, gid."""
 
-Answer = Callable[[str, str], str]
-"""Given a command line and who sent it, runs it and returns the reply."""
+Answer = Callable[[str, str, Reply], None]
+"""Given a command line and who sent it, runs it and gives the reply, perhaps later."""
 
 
 def _process(stream: socket.socket) -> str:
@@ -65,13 +65,18 @@ class Channel:
         if not line.strip():
             self.close()
             return
-        if len(line) > LINE_MAX:
-            reply = f"error: the line is longer than {LINE_MAX} bytes\n"
-        else:
-            reply = self._port.answer(line.decode(errors="replace").rstrip("\r"), self._caller)
-        self._reply = reply.encode(errors="replace")
         self._port.reactor.remove(self._fd)
-        self._send(0)
+        if len(line) > LINE_MAX:
+            self._reply_with(f"error: the line is longer than {LINE_MAX} bytes\n")
+        else:
+            text = line.decode(errors="replace").rstrip("\r")
+            self._port.answer(text, self._caller, self._reply_with)
+
+    def _reply_with(self, reply: str) -> None:
+        """The command has been run; it may have taken its time, and the caller be gone."""
+        if self._stream.fileno() >= 0:
+            self._reply = reply.encode(errors="replace")
+            self._send(0)
 
     def _send(self, mask: int) -> None:  # noqa: ARG002
         reactor = self._port.reactor

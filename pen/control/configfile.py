@@ -3,7 +3,7 @@
 import os
 import stat
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pen.control.context import Pen
 from pen.control.registry import LINE_MAX, Invocation, Registry
@@ -16,6 +16,59 @@ DEPTH_MAX = 16
 """Files that include files; deeper is a circle."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command in a file."""
+
+    number: int
+    call: Invocation
+    included: "ConfigFile | None"
+    """What an `include` names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A file whose lines were understood, and those of the files that it includes."""
+
+    path: str
+    lines: list[Line]
+
+    @property
+    def hosts(self) -> list[str]:
+        """The host names whose addresses it needs."""
+        found: list[str] = []
+        for line in self.lines:
+            found += line.call.hosts if line.included is None else line.included.hosts
+        return found
+
+    def run(self, pen: Pen) -> str:
+        """Run the commands and return their replies; see `read_config`.
+
+        Raises:
+            CommandError: names file and line of a mistake; all is as it was.
+        """
+        with pen.changing(tables=True):
+            return self._run(pen, set())
+
+    def _run(self, pen: Pen, emptied: set[int]) -> str:
+        """`emptied`: the access lists that this reading has emptied already."""
+        calls = [line.call for line in self.lines]
+        named = {call.values[0] for call in calls if call.command.words == "acl"}
+        for number in named - emptied:
+            pen.state.acls.clear(number)
+        emptied |= named
+        replies = []
+        for line in self.lines:
+            try:
+                if line.included is not None:
+                    replies.append(line.included._run(pen, emptied))
+                else:
+                    replies.append(line.call.run(pen))
+            except PenError as error:
+                raise CommandError(f"{self.path}:{line.number}: {error}") from None
+        return "".join(replies)
+
+
 def read_config(registry: Registry, pen: Pen, path: str) -> str:
     """Run a file's commands and return their replies.
 
@@ -26,39 +79,33 @@ def read_config(registry: Registry, pen: Pen, path: str) -> str:
     Raises:
         CommandError: the file cannot be read, or names file and line of a mistake.
     """
-    return _read(registry, pen, path, 0, set())
+    return load_config(registry, path, wait=not pen.running).run(pen)
 
 
-def _read(registry: Registry, pen: Pen, path: str, depth: int, emptied: set[int]) -> str:
-    """`emptied`: the access lists that this reading has emptied already."""
+def load_config(registry: Registry, path: str, *, wait: bool = False, depth: int = 0) -> ConfigFile:
+    """Understand a file's commands, and those of the files that it includes; run none.
+
+    `wait`: it may be a pipe that has to be waited for; only at start there is time for that.
+
+    Raises:
+        CommandError: it cannot be read, or names file and line of a mistake.
+    """
     if depth >= DEPTH_MAX:
         raise CommandError(f"'{path}': files include each other more than {DEPTH_MAX} deep")
-    understood = list(_understand(registry, path, wait=not pen.running))
-    replies = []
-    with pen.changing(tables=True):
-        named = {call.values[0] for _, call in understood if call.command.words == "acl"}
-        for number in named - emptied:
-            pen.state.acls.clear(number)
-        emptied |= named
-        for line, call in understood:
-            try:
-                if call.command.words == "include":
-                    replies.append(_read(registry, pen, call.values[0], depth + 1, emptied))
-                else:
-                    replies.append(call.run(pen))
-            except PenError as error:
-                raise CommandError(f"{path}:{line}: {error}") from None
-    return "".join(replies)
-
-
-def _understand(registry: Registry, path: str, *, wait: bool) -> Iterator[tuple[int, Invocation]]:
-    for number, line in enumerate(_lines(path, wait), 1):
+    lines = []
+    for number, text in enumerate(_lines(path, wait), 1):
         try:
-            call = registry.understand(line)
+            call = registry.understand(text)
+            if call is not None:
+                included = (
+                    load_config(registry, call.values[0], wait=wait, depth=depth + 1)
+                    if call.command.words == "include"
+                    else None
+                )
+                lines.append(Line(number, call, included))
         except PenError as error:
             raise CommandError(f"{path}:{number}: {error}") from None
-        if call is not None:
-            yield number, call
+    return ConfigFile(path, lines)
 
 
 def _lines(path: str, wait: bool) -> list[str]:

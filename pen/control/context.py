@@ -1,8 +1,10 @@
 """What control commands may ask of the pen they control."""
 
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from pen.core.address import Endpoint
 from pen.core.state import State
 from pen.stats.facts import Facts
 
@@ -30,6 +32,16 @@ class Pen(Protocol):
 
         Raises:
             PenError: what kept a setting from taking effect (an address in use, ...).
+        """
+
+    def when_known(self, hosts: Iterable[str], then: Callable[[], object]) -> None:
+        """Look these names up while traffic goes on, then call `then`, in which they are known."""
+
+    def resolve(self, host: str, port: int) -> Endpoint:
+        """The address of a host, with a port.
+
+        Raises:
+            ResolveError: the name does not resolve.
         """
 
     def listening_on(self) -> str:

@@ -5,9 +5,9 @@ from typing import Final
 
 from pen.control.channel import ControlPort
 from pen.control.context import Pen
-from pen.control.registry import Registry
+from pen.control.registry import Registry, Reply
 from pen.control.words import printable
-from pen.core.address import Endpoint, parse_listen
+from pen.core.address import Endpoint, Resolve, parse_listen, resolve
 from pen.core.applying import Prepared
 from pen.core.errors import AddressError, CommandError
 from pen.core.settings import ControlAddress, Settings
@@ -18,7 +18,9 @@ PRIVATE: Final = 0o600
 """Mode of a socket file unless told: for its owner only."""
 
 
-def control_address(address: str, mode: int | None, group: str | None) -> ControlAddress:
+def control_address(
+    address: str, mode: int | None, group: str | None, find: Resolve = resolve
+) -> ControlAddress:
     """A control address; mode and group are for socket paths.
 
     Raises:
@@ -28,18 +30,18 @@ def control_address(address: str, mode: int | None, group: str | None) -> Contro
     if "/" not in address and (mode is not None or group is not None):
         raise CommandError(f"'{printable(address)}' is no socket path, so has no mode and no group")
     where = ControlAddress(address, PRIVATE if mode is None else mode, group)
-    check(where)
+    check(where, find)
     return where
 
 
-def check(where: ControlAddress) -> tuple[Endpoint, Access]:
+def check(where: ControlAddress, find: Resolve) -> tuple[Endpoint, Access]:
     """What a control address means.
 
     Raises:
         AddressError: it is no address.
         CommandError: there is no such group.
     """
-    return parse_listen(where.address), Access(where.mode, _group_id(where.group))
+    return parse_listen(where.address, find=find), Access(where.mode, _group_id(where.group))
 
 
 def _group_id(name: str | None) -> int:
@@ -77,10 +79,10 @@ class ControlPorts:
         self._main = self._listen(where, questions_only=False)
 
     def _listen(self, where: ControlAddress, *, questions_only: bool) -> ControlPort:
-        def answer(line: str, caller: str) -> str:
-            return self._registry.answer(self._pen, line, caller, questions_only=questions_only)
+        def answer(line: str, caller: str, reply: Reply) -> None:
+            self._registry.answer_to(reply, self._pen, line, caller, questions_only=questions_only)
 
-        endpoint, access = check(where)
+        endpoint, access = check(where, self._pen.resolve)
         return ControlPort(self._reactor, endpoint, access, self._permits, answer)
 
     def _permits(self, address: str) -> bool:
@@ -93,7 +95,7 @@ class ControlPorts:
         if where == before:
             return None
         if where and before and where.address == before.address:
-            return _regrant(where, before)
+            return _regrant(where, before, self._pen.resolve)
         new = self._listen(where, questions_only=True) if where else None
 
         def commit() -> None:
@@ -117,12 +119,12 @@ class ControlPorts:
                 port.close()
 
 
-def _regrant(where: ControlAddress, before: ControlAddress) -> Prepared | None:
+def _regrant(where: ControlAddress, before: ControlAddress, find: Resolve) -> Prepared | None:
     """Give the same socket file another mode or group."""
-    endpoint, access = check(where)
+    endpoint, access = check(where, find)
     if not isinstance(endpoint.sockaddr, str):
         return None
-    path, former = endpoint.sockaddr, check(before)[1]
+    path, former = endpoint.sockaddr, check(before, find)[1]
 
     def grant(access: Access) -> None:
         try:

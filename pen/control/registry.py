@@ -23,6 +23,8 @@ LINE_MAX = 65536
 MESSAGE_MAX = 10_000
 """Characters of an error; what it quotes is much shorter, but paths of files are whole."""
 
+Reply = Callable[[str], object]
+"""Is given the reply to a command, at once or later."""
 Parse = Callable[[str], Any]
 """Turns a word into a value or raises CommandError that names the word."""
 
@@ -51,6 +53,11 @@ class Asks(Enum):
     ALWAYS = "it only asks"
 
 
+def no_hosts(*values: Any) -> Iterable[str]:  # noqa: ARG001
+    """It needs none."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A command's declaration."""
@@ -64,6 +71,8 @@ class Command:
     """The commands that bring this setting back."""
     obsolete: bool = False
     asks: Asks = Asks.NEVER
+    hosts: Callable[..., Iterable[str]] = no_hosts
+    """The host names, given the arguments, whose addresses it needs. Numeric ones may be there."""
 
     @property
     def usage(self) -> str:
@@ -103,6 +112,15 @@ class Invocation:
         """Whether it changes nothing."""
         asks = self.command.asks
         return asks is Asks.ALWAYS or (asks is Asks.BARE and not self.values)
+
+    @property
+    def hosts(self) -> Iterable[str]:
+        """Host names whose addresses it needs.
+
+        Raises:
+            PenError: a mistake that shows already.
+        """
+        return self.command.hosts(*self.values)
 
     def run(self, pen: Pen) -> str:
         """Carry it out; returns the reply, lines ended by newlines."""
@@ -146,31 +164,60 @@ class Registry:
     def answer(
         self, pen: Pen, line: str, caller: str = "nobody", *, questions_only: bool = False
     ) -> str:
-        """Run a line; the reply, or one line ``error: ...``.
+        """Run a line at once, though it may wait for a name; the reply, see `answer_to`."""
+        try:
+            invocation = self._accept(line, caller, questions_only)
+            return invocation.run(pen) if invocation is not None else ""
+        except PenError as error:
+            return _mistake(error)
+
+    def answer_to(
+        self, reply: Reply, pen: Pen, line: str, caller: str, *, questions_only: bool
+    ) -> None:
+        """Run a line once the names in it are known; the reply may be one line ``error: ...``.
 
         Args:
+            reply: called with the reply, once.
             pen: whom it is for.
             line: the command.
             caller: who gave it, for the log.
             questions_only: refuse what changes anything.
         """
         try:
-            invocation = self.understand(line)
-            if invocation is None:
-                return ""
-            if questions_only and not invocation.asks:
-                raise CommandError(f"'{printable(line)}' is no question; this port answers those")
-            level = logging.DEBUG if invocation.asks else logging.INFO
-            logger.log(level, "control: %s: %s", caller, printable(line, MESSAGE_MAX))
-            return invocation.run(pen)
+            invocation = self._accept(line, caller, questions_only)
+            hosts = invocation.hosts if invocation is not None else ()
         except PenError as error:
-            return f"error: {printable(str(error), MESSAGE_MAX)}\n"
+            reply(_mistake(error))
+            return
+
+        def run() -> None:
+            try:
+                text = invocation.run(pen) if invocation is not None else ""
+            except PenError as error:
+                text = _mistake(error)
+            reply(text)
+
+        pen.when_known(hosts, run)
+
+    def _accept(self, line: str, caller: str, questions_only: bool) -> Invocation | None:
+        invocation = self.understand(line)
+        if invocation is None:
+            return None
+        if questions_only and not invocation.asks:
+            raise CommandError(f"'{printable(line)}' is no question; this port answers those")
+        level = logging.DEBUG if invocation.asks else logging.INFO
+        logger.log(level, "control: %s: %s", caller, printable(line, MESSAGE_MAX))
+        return invocation
 
     def saved(self, pen: Pen) -> Iterator[str]:
         """Every setting as commands, one a line."""
         for command in self:
             if command.save is not None:
                 yield from command.save(pen)
+
+
+def _mistake(error: PenError) -> str:
+    return f"error: {printable(str(error), MESSAGE_MAX)}\n"
 
 
 def _beside(command: Command) -> tuple[str, bool]:

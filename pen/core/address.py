@@ -7,7 +7,7 @@ are accepted too, as C pen does.
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,12 +39,25 @@ class Endpoint:
         """The port; 0 for a Unix socket."""
         return 0 if isinstance(self.sockaddr, str) else self.sockaddr[1]
 
+    def with_port(self, port: int) -> "Endpoint":
+        """The same host at another port; a Unix socket has none."""
+        if isinstance(self.sockaddr, str):
+            return self
+        if len(self.sockaddr) == 4:
+            host, _, flow, scope = self.sockaddr
+            return Endpoint(self.family, (host, port, flow, scope))
+        return Endpoint(self.family, (self.host, port))
+
     def __str__(self) -> str:
         if isinstance(self.sockaddr, str):
             return self.sockaddr
         if self.family == socket.AF_INET6:
             return f"[{self.host}]:{self.port}"
         return f"{self.host}:{self.port}"
+
+
+Resolve = Callable[[str, int], Endpoint]
+"""Gives the address of a host, with a port; raises ResolveError. May ask a name server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +88,34 @@ def parse_port(text: str, protocol: str = "tcp") -> int:
         raise AddressError(f"'{text}' is no port number and no {protocol} service") from None
 
 
-def parse_listen(text: str, default_host: str = UNSET, protocol: str = "tcp") -> Endpoint:
-    """An address to listen on: ``port``, ``host:port``, ``[v6]:port`` or a socket path."""
+def parse_listen(
+    text: str,
+    default_host: str = UNSET,
+    protocol: str = "tcp",
+    find: Resolve | None = None,
+) -> Endpoint:
+    """An address to listen on: ``port``, ``host:port``, ``[v6]:port`` or a socket path.
+
+    `find` gives the address of a host; None: `resolve`.
+    """
+    find = find or resolve
     if "/" in text:
         return unix_endpoint(text)
     host, separator, port = text.rpartition(":")
     if not separator:
-        return resolve(default_host, parse_port(text, protocol))
-    return resolve(_unbracket(host) or default_host, parse_port(port, protocol))
+        return find(default_host, parse_port(text, protocol))
+    return find(_unbracket(host) or default_host, parse_port(port, protocol))
+
+
+def named_host(text: str) -> str | None:
+    """The host in ``host:port`` if it is a name, which must be looked up."""
+    host = "" if "/" in text else _unbracket(text.rpartition(":")[0])
+    return host if host and is_name(host) else None
+
+
+def is_name(host: str) -> bool:
+    """Whether a host must be looked up, for it is no numeric address."""
+    return _literal(host, 0) is None
 
 
 def unix_endpoint(path: str) -> Endpoint:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from pen.core.address import UNSET, Endpoint, SockAddr
+from pen.core.address import UNSET, Endpoint
 from pen.core.errors import CommandError
 from pen.core.hashing import identity
 
@@ -85,14 +85,6 @@ class Server:
         self.duty = duty
         self.takes_new = self.in_use and duty is Duty.READY
         self.takes_known = self.in_use and duty is not Duty.DOWN
-
-    def with_port(self, port: int) -> Endpoint:
-        """Its address with another port."""
-        host = self.endpoint.host
-        sockaddr: SockAddr = (
-            (host, port, 0, 0) if self.endpoint.family == socket.AF_INET6 else (host, port)
-        )
-        return Endpoint(self.endpoint.family, sockaddr)
 
     def available(self, now: float) -> bool:
         """In use, neither down nor blacklisted; a draining one is, for those it knows."""

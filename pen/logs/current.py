@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pen.core.address import Resolve
 from pen.core.applying import Prepared
 from pen.core.session import Session
 from pen.core.settings import LogFormat, Settings
@@ -17,6 +18,7 @@ class CurrentLog:
 
     Args:
         loop: the loop.
+        find: gives the address of a host.
         observe_with: told what should see the clients' pieces from now on; None: nobody.
         watch_with: told what should see connections begin and end from now on; None: nobody.
     """
@@ -24,10 +26,12 @@ class CurrentLog:
     def __init__(
         self,
         loop: Loop,
+        find: Resolve,
         observe_with: Callable[[Observe | None], object],
         watch_with: Callable[[ConnectionLog | None], object],
     ) -> None:
         self._loop = loop
+        self._find = find
         self._observe_with = observe_with
         self._watch_with = watch_with
         self._log: RequestLog | None = None
@@ -38,7 +42,7 @@ class CurrentLog:
         moves = wanted.log != applied.log
         if not moves and wanted.log_format is applied.log_format:
             return None
-        new = open_log(wanted.log) if moves and wanted.log is not None else None
+        new = open_log(wanted.log, self._find) if moves and wanted.log is not None else None
 
         def commit() -> None:
             if moves:

@@ -2,7 +2,7 @@
 
 import socket
 
-from pen.core.address import parse_port, resolve
+from pen.core.address import Resolve, parse_port
 from pen.core.errors import AddressError, PenError
 from penlog import records
 
@@ -10,9 +10,10 @@ from penlog import records
 class UdpLog:
     """Sends at once and never waits; what the system does not take is counted."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, find: Resolve) -> None:
         self.target = target
         self.lost = 0
+        self._find = find
         self._lines: list[bytes] = []
         self._size = 0
         self._socket = self._open()
@@ -20,7 +21,7 @@ class UdpLog:
     def _open(self) -> socket.socket:
         host, _, port = self.target.rpartition(":")
         try:
-            endpoint = resolve(host.removeprefix("[").removesuffix("]"), parse_port(port, "udp"))
+            endpoint = self._find(host.removeprefix("[").removesuffix("]"), parse_port(port, "udp"))
         except AddressError as error:
             raise PenError(f"cannot log to '{self.target}': {error}") from None
         opened = socket.socket(endpoint.family, socket.SOCK_DGRAM)

@@ -2,7 +2,7 @@
 
 import socket
 
-from pen.core.address import Endpoint, parse_listen
+from pen.core.address import Endpoint, Resolve, parse_listen
 from pen.core.applying import Prepared
 from pen.core.errors import PenError, UsageError
 from pen.core.settings import Settings
@@ -20,8 +20,9 @@ class Listening:
     interface: None = None
     """That of direct server return, which is not done here."""
 
-    def __init__(self, relays: Relays) -> None:
+    def __init__(self, relays: Relays, find: Resolve) -> None:
         self._relays = relays
+        self._find = find
         self._listener: Listener | None = None
 
     @property
@@ -35,7 +36,7 @@ class Listening:
             return None
         if wanted.udp:
             raise UsageError("-U (UDP) works only with direct server return (dsr_if) so far")
-        endpoint, old = parse_listen(wanted.listen), self._listener
+        endpoint, old = parse_listen(wanted.listen, find=self._find), self._listener
         steps_aside = old is not None and _collide(old.endpoint, endpoint)
         if old is not None and steps_aside:
             old.close()

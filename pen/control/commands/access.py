@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pen.control.arguments import acl_number, choice, mode, optional, word
+from pen.control.arguments import acl_number, choice, mode, named_hosts, optional, word
 from pen.control.commands.settings import declare_name, declare_number
 from pen.control.context import Pen
 from pen.control.ports import control_address
@@ -41,7 +41,10 @@ def _declare_readonly(registry: Registry) -> None:
     name = "control_readonly"
     where = (optional("ADDR", word), optional("MODE", mode), optional("GROUP", word))
     help = "listen there for commands that only ask; print where"
-    registry.add(Command(name, help, _readonly, where, _save_readonly, asks=Asks.BARE))
+    command = Command(
+        name, help, _readonly, where, _save_readonly, asks=Asks.BARE, hosts=named_hosts
+    )
+    registry.add(command)
     registry.add(Command(f"no {name}", "have no port that only answers questions", _no_readonly))
 
 
@@ -50,7 +53,7 @@ def _readonly(
 ) -> str:
     if address is not None:
         with pen.changing():
-            pen.state.settings.control_readonly = control_address(address, mode, group)
+            pen.state.settings.control_readonly = control_address(address, mode, group, pen.resolve)
     where = pen.state.settings.control_readonly
     return where.address if where else "\n"
 

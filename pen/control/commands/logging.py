@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pen.control.arguments import choice, number, optional
+from pen.control.arguments import choice, named_hosts, number, optional
 from pen.control.commands.settings import declare_flag, declare_name, declare_number
 from pen.control.context import Pen
 from pen.control.registry import Asks, Command, Registry
@@ -12,8 +12,9 @@ from pen.core.settings import LogFormat
 def declare(registry: Registry) -> None:
     """Declare the commands of this subject."""
     declare_name(
-        registry, "log", "TARGET", "log requests to a file, or to penlogd at host:port", "do not"
-    )
+        registry, "log", "TARGET", "log requests to a file, or to penlogd at host:port", "do not",
+        hosts=named_hosts,
+    )  # fmt: skip
     kinds = [each.value for each in LogFormat]
     kind = (optional("|".join(kinds), choice(*kinds)),)
     tells = "what the log tells"

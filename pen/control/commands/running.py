@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterable
 
-from pen.control.arguments import optional, word
-from pen.control.configfile import write_config
+from pen.control.arguments import named_hosts, optional, word
+from pen.control.configfile import load_config, write_config
 from pen.control.context import Pen
 from pen.control.registry import Argument, Asks, Command, Registry
 from pen.control.words import quote
@@ -16,7 +16,13 @@ def declare(registry: Registry) -> None:
     registry.add(Command("control", "print the control port's address", _control, asks=Asks.ALWAYS))
     registry.add(Command("exit", "end pen; needs the -X option", _exit))
     registry.add(
-        Command("include", "run the commands in a file", _include, (Argument("FILE", word),))
+        Command(
+            "include",
+            "run the commands in a file",
+            _include,
+            (Argument("FILE", word),),
+            hosts=lambda path: load_config(registry, path).hosts,
+        )
     )
     registry.add(
         Command(
@@ -26,6 +32,7 @@ def declare(registry: Registry) -> None:
             (optional("ADDR", word),),
             _save_listen,
             asks=Asks.BARE,
+            hosts=named_hosts,
         )
     )
     registry.add(Command("pid", "print the process id", _pid, asks=Asks.ALWAYS))

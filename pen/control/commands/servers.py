@@ -8,7 +8,7 @@ from pen.control.arguments import SECONDS_MAX, acl_number, choice, number, port,
 from pen.control.context import Pen
 from pen.control.registry import Argument, Asks, Command, Registry
 from pen.control.words import printable, quote
-from pen.core.address import resolve
+from pen.core.address import Endpoint, Resolve
 from pen.core.errors import CommandError, PenError
 from pen.core.servers import SLOTS_MAX, Duty, Server
 
@@ -32,12 +32,13 @@ def _setter(name: str) -> Callable[[Server, Any, float], None]:
     return set_to
 
 
-def _set_address(server: Server, name: str, now: float) -> None:  # noqa: ARG001
-    server.move(name, resolve(name, server.port))
+def _set_address(server: Server, value: tuple[str, Endpoint], now: float) -> None:  # noqa: ARG001
+    name, endpoint = value
+    server.move(name, endpoint.with_port(server.port))
 
 
 def _set_port(server: Server, value: int, now: float) -> None:  # noqa: ARG001
-    server.move(server.name, server.with_port(value))
+    server.move(server.name, server.endpoint.with_port(value))
 
 
 def _set_blacklist(server: Server, value: int, now: float) -> None:
@@ -77,6 +78,7 @@ def declare(registry: Registry) -> None:
                 Argument(f"[{attributes}]", str, optional=True, repeats=True),
             ),
             _save,
+            hosts=_hosts,
         )
     )
 
@@ -90,10 +92,9 @@ def _servers(pen: Pen) -> str:
 
 
 def _server(pen: Pen, slot: int, *words: str) -> None:
-    changes = list(_changes(words))
+    changes = list(_changes(words, pen.resolve))
     if slot >= len(pen.state.servers) and not changes:
         raise CommandError(f"there is no server {slot}; give it an address and a port to add it")
-    _check_names(changes)
     server = pen.state.servers.slot(slot)
     for attribute, value in changes:
         attribute.set(server, value, pen.now)
@@ -101,7 +102,7 @@ def _server(pen: Pen, slot: int, *words: str) -> None:
         pen.state.clients.forget_server(slot)
 
 
-def _changes(words: tuple[str, ...]) -> Iterator[tuple[Attribute, Any]]:
+def _changes(words: tuple[str, ...], find: Resolve) -> Iterator[tuple[Attribute, Any]]:
     for index in range(0, len(words), 2):
         name = words[index]
         attribute = ATTRIBUTES.get(name)
@@ -113,19 +114,22 @@ def _changes(words: tuple[str, ...]) -> Iterator[tuple[Attribute, Any]]:
                 f"'{name}' needs a value; usage: server N {name} {attribute.metavar}"
             )
         try:
-            yield attribute, attribute.parse(words[index + 1])
+            value = attribute.parse(words[index + 1])
         except CommandError as error:
             raise CommandError(f"{name}: {error}") from None
+        yield attribute, (value, _find(value, find)) if name == "address" else value
 
 
-def _check_names(changes: list[tuple[Attribute, Any]]) -> None:
-    """Resolve before anything is changed."""
-    for attribute, value in changes:
-        if attribute is ATTRIBUTES["address"]:
-            try:
-                resolve(value, 0)
-            except PenError as error:
-                raise CommandError(str(error)) from None
+def _find(host: str, find: Resolve) -> Endpoint:
+    try:
+        return find(host, 0)
+    except PenError as error:
+        raise CommandError(str(error)) from None
+
+
+def _hosts(slot: int, *words: str) -> Iterable[str]:  # noqa: ARG001
+    pairs = zip(words[::2], words[1::2], strict=False)
+    return [host for name, host in pairs if name == "address"]
 
 
 def _save(pen: Pen) -> Iterable[str]:

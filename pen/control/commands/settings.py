@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from pen.control.arguments import optional, word
 from pen.control.context import Pen
-from pen.control.registry import Asks, Command, Registry
+from pen.control.registry import Asks, Command, Registry, no_hosts
 from pen.control.words import quote
 
 
@@ -62,7 +62,14 @@ def declare_number(
 
 
 def declare_name(
-    registry: Registry, name: str, metavar: str, on: str, off: str, *, silent: bool = False
+    registry: Registry,
+    name: str,
+    metavar: str,
+    on: str,
+    off: str,
+    *,
+    silent: bool = False,
+    hosts: Callable[..., Iterable[str]] = no_hosts,
 ) -> None:
     """Declare `name [WORD]`, which sets a setting if given a word and prints it, and `no name`.
 
@@ -73,6 +80,7 @@ def declare_name(
         on: one line of help.
         off: the same, for `no name`.
         silent: whether setting it prints nothing (as in C).
+        hosts: see `Command.hosts`.
     """
 
     def run(pen: Pen, value: str | None = None) -> str | None:
@@ -91,5 +99,6 @@ def declare_name(
         value = getattr(pen.state.settings, name)
         yield f"{name} {quote(value)}" if value else f"no {name}"
 
-    registry.add(Command(name, on, run, (optional(metavar, word),), save, asks=Asks.BARE))
+    value = (optional(metavar, word),)
+    registry.add(Command(name, on, run, value, save, asks=Asks.BARE, hosts=hosts))
     registry.add(Command(f"no {name}", off, none))

@@ -107,7 +107,7 @@ def test_a_silent_server_is_left_and_the_others_clients_stay(farm):
         lambda server, now: server.ban(600, now, by_hand=True),
         lambda server, now: server.assign(Duty.DRAIN),
         lambda server, now: server.assign(Duty.DOWN),
-        lambda server, now: server.move("", server.with_port(0)),
+        lambda server, now: server.move("", server.endpoint.with_port(0)),
     ],
     ids=["blacklisted", "draining", "down", "removed"],
 )
