@@ -4,6 +4,7 @@ Needs root, for network namespaces and a small file system.
 """
 
 import os
+import random
 import select
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.peers import SUITE, accepts, free_port, group_of, receives, wait_for
+from tests.real.peers import SUITE, accepts, group_of, receives, wait_for
 
 DEBIAN_PENLOG = "/usr/bin/penlog"
 STAMP = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime()).encode()
@@ -31,6 +32,19 @@ def run(*command):
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
+def quiet_port():
+    """A port for datagrams and connections that no connection gets while penlogd is away."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # below those that the kernel gives
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+                udp.bind(("0.0.0.0", port))
+                socket.create_server(("0.0.0.0", port)).close()
+        except OSError:
+            continue
+        return port
+
+
 class Site:
     """A penlogd, and loggers that read from pipes that outlive them, as Apache's do."""
 
@@ -39,7 +53,7 @@ class Site:
         self.folder = peers.folder
         self.log = self.folder / "log" / "access.log"
         self.log.parent.mkdir()
-        self.port = free_port(kind=socket.SOCK_DGRAM)
+        self.port = quiet_port()
         self.host = "127.0.0.1"
         self.within = {"penlogd": [], "penlog": []}
         self.options = ["--hold", "0.3"]
