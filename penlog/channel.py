@@ -67,7 +67,7 @@ class Outcome(Enum):
     STRANGER = "not a penlogd"
 
 
-class Stream(Protocol):
+class ByteStream(Protocol):
     """What a connection needs of a socket; none of it waits."""
 
     def fileno(self) -> int: ...  # noqa: D102
@@ -127,7 +127,7 @@ class Channel:
         self._session = session
         self._on_new_receiver = on_new_receiver
         self._instance = b""
-        self._sock: Stream | None = None
+        self._sock: ByteStream | None = None
         self._due = 0.0  # WAITING: of the next try; else of the end of patience
         self._pause = PAUSES[0]
         self._out = b""

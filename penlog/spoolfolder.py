@@ -17,7 +17,6 @@ import fcntl
 import glob
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,7 +160,7 @@ def source_of(fd: int) -> str:
     """
     status = os.fstat(fd)
     if not stat.S_ISFIFO(status.st_mode):
-        return "x" + secrets.token_hex(8)
+        return "x" + os.urandom(8).hex()
     return _source(status)
 
 
@@ -186,4 +185,4 @@ def _open_pipes() -> set[str]:
 
 
 def _new_session() -> bytes:
-    return secrets.token_hex(16).encode()
+    return os.urandom(16).hex().encode()

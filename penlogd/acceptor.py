@@ -5,8 +5,9 @@ A connection reads and writes without ever waiting; what its bytes mean is `penl
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from penlog.channel import ByteStream
 from penlog.wire import ACK, FRAME_MAX, FrameReader, HelloReader, welcome
 
 if TYPE_CHECKING:
@@ -23,15 +24,6 @@ _UNREAD = 4096  # bytes of acknowledgements
 _READ = 2 * FRAME_MAX
 _AGAIN = (BlockingIOError, InterruptedError)
 _KEEP_ALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
-
-
-class Stream(Protocol):
-    """What a connection needs of a socket; none of it waits."""
-
-    def fileno(self) -> int: ...  # noqa: D102
-    def recv(self, most: int, /) -> bytes: ...  # noqa: D102
-    def send(self, data: bytes, /) -> int: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
 
 
 class Connection:
@@ -51,7 +43,7 @@ class Connection:
         self.session: str | None = None
         self.frames: list[tuple[int, bytes]] = []
         self.deadline = now + GREETING
-        self._sock: Stream = sock
+        self._sock: ByteStream = sock
         self._shaking = context is not None
         self._greeting = HelloReader()
         self._reader = FrameReader()

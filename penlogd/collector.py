@@ -20,7 +20,7 @@ AT_A_TIME = 10_000
 CLOCK_STEP = 0.5
 """Seconds by which the clock must jump to count as set."""
 
-GATHERING = 0.005
+GATHERING = 0.02
 """Seconds to let datagrams gather after a wake-up: many for the price of one."""
 
 ROOMY = 4 << 20

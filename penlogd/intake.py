@@ -25,16 +25,12 @@ from typing import Any
 from penlogd.consolidator import Consolidator
 from penlogd.journal import Entry, Journal
 from penlogd.sessions import Sessions
+from penlogd.sink import NOWHERE, Mark
 
 SERIAL = "Q"
 
 GAPS = 16
 """Runs of lines that a full disk kept out of the journal, of which penlogd knows that they are."""
-
-Mark = tuple[int, int, int]
-"""Where a log ended: device and inode of the file, and its size. All 0 for a pipe."""
-
-NOWHERE: Mark = (0, 0, 0)
 
 
 @dataclass(slots=True)

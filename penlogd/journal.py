@@ -63,8 +63,6 @@ class Journal:
     """
 
     def __init__(self, path: str, *, segment: int = SEGMENT) -> None:
-        self.path = path
-        self.failing = False
         self._segment = segment
         self._fds = [_opened(f"{path}.{number}") for number in (0, 1)]
         try:

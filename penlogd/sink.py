@@ -22,6 +22,8 @@ RETRY = 1.0
 Mark = tuple[int, int, int]
 """Device and inode of the log, and its size after the last whole batch; all 0 for a pipe."""
 
+NOWHERE: Mark = (0, 0, 0)
+
 _PORTION = 1 << 20
 
 
@@ -131,7 +133,7 @@ class Sink:
     def mark(self) -> Mark:
         """Return where the log ends now."""
         if self._may_block:
-            return (0, 0, 0)
+            return NOWHERE
         status = os.fstat(self._fd)
         begun = self._batches[0].done if self._batches else 0
         return (status.st_dev, status.st_ino, status.st_size - begun)
