@@ -11,6 +11,7 @@ from tests.real.apache import Apache
 from tests.real.peers import SUITE, free_port, receives, wait_for
 
 HOSTS = ("127.0.1.1", "127.0.1.2")
+COMBINED = r"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\""
 _LINE = re.compile(
     r'(?P<client>\S+) - - \[(?P<stamp>[^]]+)\] "(?P<request>[^"]*)" (?P<status>\d+) \S+ "-" "[^"]*"'
 )
@@ -33,18 +34,20 @@ class Farm:
     def control(self):
         return f"127.0.0.1:{self.control_port}"
 
-    def start_penlogd(self):
-        command = [SUITE / "penlogd", "-f", "-l", self.merged_log, str(self.log_port)]
+    def start_penlogd(self, *options):
+        command = [SUITE / "penlogd", "-f", "-l", self.merged_log, *options, str(self.log_port)]
         return self.peers.start("penlogd", command, lambda: receives(self.log_port))
 
-    def start_apache(self, name, host, mpm="event"):
-        """Start an Apache that logs through penlog; returns it."""
+    def start_apache(self, name, host, mpm="event", log_format=None):
+        """Start an Apache that logs through penlog, in this format or the example's; returns it."""
         apache = Apache(self.peers, name, host, mpm)
         replacements = {
             "/usr/local/bin/penlog": f"{SUITE / 'penlog'}{self.spool_option}",
             "192.0.2.10 10000": f"127.0.0.1 {self.log_port}",
             "192.0.2.21": host,
         }
+        if log_format is not None:
+            replacements[COMBINED] = log_format
         apache.enable("penlog.conf", replacements)
         self.web_servers.append(apache)
         return apache.start()
