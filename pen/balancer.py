@@ -99,7 +99,8 @@ class Balancer:
         if not settings.listen:
             raise UsageError("nowhere to listen: give an address, or 'listen' in the config file")
         with _usage_errors():
-            self._add_servers(parse_listen(settings.listen).port)
+            listen = parse_listen(settings.listen, protocol=settings.protocol)
+            self._add_servers(listen.port)
         if not any(server.in_use for server in self.state.servers):
             raise UsageError("no servers: give them after the address, or in the config file")
         for caution in self.state.selector.cautions():
@@ -125,7 +126,7 @@ class Balancer:
     def _add_servers(self, default_port: int) -> None:
         options, table = self.options, self.state.servers
         for slot, argument in enumerate(options.servers):
-            spec = parse_server(argument, default_port)
+            spec = parse_server(argument, default_port, self.state.settings.protocol)
             server = table.slot(slot)
             server.move(spec.host, self.names.resolve(spec.host, spec.port))
             server.max, server.hard = spec.max, spec.hard
@@ -136,7 +137,7 @@ class Balancer:
     def _special(self, argument: str | None, slot: int, default_port: int) -> Server | None:
         if argument is None:
             return None
-        spec = parse_server(argument, default_port)
+        spec = parse_server(argument, default_port, self.state.settings.protocol)
         return Server(slot, self.names.resolve(spec.host, spec.port), spec.host)
 
     def _open(self) -> None:
@@ -204,7 +205,7 @@ class Balancer:
     def _reload(self) -> None:
         """HUP: reopen files at once; read the config, and look names up again, in good time."""
         engine, settings = self.engine, self.state.settings
-        for again in (engine.countries.reopen, engine.termination.reload):
+        for again in (engine.countries.reopen, engine.service.reload):
             self._try("HUP", again)
         log_host = named_host(settings.log or "")
         if log_host is None:

@@ -138,7 +138,7 @@ SETTING_OPTIONS = (
         "T", "tracking", "Remember a client for SEC seconds; 0: for ever [0].",
         "SEC", command="tracking {}",
     ),
-    SettingOption("U", "udp", "Balance UDP.", setting="udp"),
+    SettingOption("U", "udp", "Serve UDP rather than TCP.", command="udp"),
     SettingOption(
         "w", "web-stats", "Write the status page to FILE on signal USR1.",
         "FILE", command="web_stats {}",
@@ -160,7 +160,7 @@ OBSOLETE = (
     ("Q", None, "kqueue is for BSD systems"),
 )
 
-HELP = """Balance TCP clients over servers.
+HELP = """Balance TCP or UDP clients over servers.
 
 \b
 Listen on a port, an address ([v6]:port for IPv6) or a socket path, and

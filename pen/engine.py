@@ -7,28 +7,21 @@ reads commands or options itself.
 import gc
 import logging
 from contextlib import ExitStack
-from typing import cast
 
 from pen import daemon
 from pen.core.address import Resolve
 from pen.core.applying import Part, Prepared
 from pen.core.errors import CommandError
-from pen.core.session import Sessions
 from pen.core.settings import Settings
 from pen.core.state import State
 from pen.countries import Countries
 from pen.logs.current import CurrentLog
 from pen.net import source, transparent
-from pen.net.doorstep import Doorstep
 from pen.net.dsr import DirectReturn
-from pen.net.idlers import Idlers
 from pen.net.listening import Listening
 from pen.net.pollers import SelectPoller, make_poller
 from pen.net.reactor import Reactor
-from pen.net.relay import Relay
-from pen.net.relays import Relays
-from pen.net.taps import Taps
-from pen.net.termination import Termination
+from pen.services import Service, TcpService, UdpService
 
 logger = logging.getLogger("pen")
 
@@ -54,24 +47,19 @@ class Engine:
         self._ending = False
         self._reserve_descriptors()
         self.reactor = Reactor(make_poller(state.settings.poller))
-        self.relays = Relays(self.reactor, cast(Sessions[Relay], state.sessions), state.settings)
+        serving = UdpService if state.settings.udp else TcpService
+        self.service: Service = serving(self.reactor, state)
         self.listening = self._make_listening(find)
-        self.doorstep = Doorstep(self.relays)
-        self.idlers = Idlers(self.relays)
-        taps = Taps(self.relays, state.acls)
-        self.log = CurrentLog(self.reactor, find, taps.set_log, self.relays.set_watch)
+        carrier = self.service.carrier
+        self.log = CurrentLog(self.reactor, find, self.service.set_log, carrier.set_watch)
         self.countries = Countries(state.acls)
-        self.termination = Termination(self.relays)
         self.parts: tuple[Part, ...] = (
             self._refuse_late,
             self.log.follow,
-            taps.follow,
             self.countries.follow,
             transparent.follow,
             source.follow,
-            self.idlers.follow,
-            self.termination.follow,
-            self._follow_way_in,
+            *self.service.parts,
             self._follow_listen,
             self._follow_sizes,
         )
@@ -79,7 +67,7 @@ class Engine:
     def _make_listening(self, find: Resolve) -> Listening | DirectReturn:
         interface = self.state.settings.dsr_if
         if interface is None:
-            return Listening(self.relays, find)
+            return Listening(self.service.carrier, find)
         return DirectReturn(self.reactor, self.state, interface)
 
     def run(self) -> None:
@@ -89,36 +77,34 @@ class Engine:
 
     def stop(self) -> None:
         """Let `run` return: once clients have finished, within `grace`; the second time at once."""
-        grace, relays = self.state.settings.grace, self.relays
-        if self._ending or not grace or not len(relays.sessions):
+        grace, carrier = self.state.settings.grace, self.service.carrier
+        if self._ending or not grace or not len(carrier.sessions):
             self.reactor.stop()
             return
         self._ending = True
-        logger.info("ends in %d s, or when %d connections have", grace, len(relays.sessions))
+        logger.info("ends in %d s, or when %d connections have", grace, len(carrier.sessions))
         self.listening.close()
-        self.idlers.close()
-        relays.room_made = self._stop_when_done
+        self.service.ends_soon()
+        carrier.room_made = self._stop_when_done
+        self._stop_when_done()
         self.reactor.call_at(self.reactor.now + grace, self.reactor.stop)
 
     def _stop_when_done(self) -> None:
-        if not len(self.relays.sessions):
+        if not len(self.state.sessions):
             self.reactor.stop()
 
     def close(self) -> None:
         """Close all there is: first the way in, last the log."""
         with ExitStack() as closing:
             closing.callback(self.log.close)
-            closing.callback(self.relays.close_all, "pen ends")
-            closing.callback(self.termination.close)
-            closing.callback(self.idlers.close)
-            closing.callback(self.doorstep.close)
+            closing.callback(self.service.close)
             closing.callback(self.listening.close)
 
     def close_connection(self, number: int) -> None:
         """Close a session if it is there."""
-        relay = self.relays.sessions.get(number)
-        if relay is not None:
-            relay.close("by command")
+        session = self.service.carrier.sessions.get(number)
+        if session is not None:
+            session.close("by command")
 
     def _reserve_descriptors(self) -> None:
         settings = self.state.settings
@@ -134,24 +120,15 @@ class Engine:
 
     # What follows the settings; see `core.applying`.
 
-    def _follow_way_in(self, wanted: Settings, applied: Settings) -> Prepared:  # noqa: ARG002
-        """What a client goes through before it gets a server; the handshake sees to `peek` too."""
-        if wanted.dummy and wanted.ssl_certificate is not None:
-            raise CommandError("'dummy' does not speak TLS; it needs a pen without -E")
-
-        def commit() -> None:
-            held = wanted.peek or wanted.dummy
-            plain = self.doorstep.hold if held else self.relays.begin
-            self.relays.admit = self.termination.way_in or plain
-
-        return Prepared(commit)
-
     def _follow_listen(self, wanted: Settings, applied: Settings) -> Prepared | None:
         if self._ending and wanted.listen != applied.listen:
             raise CommandError("pen is ending, and listens no more")
         return self.listening.follow(wanted, applied)
 
     def _refuse_late(self, wanted: Settings, applied: Settings) -> None:  # noqa: ARG002
+        if wanted.protocol != self.service.carrier.protocol:
+            word = "udp" if wanted.udp else "no udp"
+            raise CommandError(f"'{word}' must be given before pen starts")
         if wanted.poller != self.reactor.poller.name:
             raise CommandError(f"'{wanted.poller}' must be given before pen starts")
         if wanted.dsr_if != self.listening.interface:
@@ -163,12 +140,13 @@ class Engine:
             if wanted.conn_max > applied.conn_max:
                 self._reserve_descriptors()
             logger.setLevel(logging.DEBUG if wanted.debug else logging.INFO)
-            self.relays.retune()
             self.reactor.aborts = wanted.abort_on_error
+            carrier = self.service.carrier
+            carrier.retune()
             if wanted.idle_timeout != applied.idle_timeout:
-                self.relays.watch_idle()
-            if self.relays.room_made is not None:
-                self.relays.room_made()  # for a limit may have been raised
+                carrier.watch_idle()
+            if carrier.room_made is not None:
+                carrier.room_made()  # for a limit may have been raised
 
         return Prepared(commit)
 

@@ -94,12 +94,14 @@ def parse_listen(
     protocol: str = "tcp",
     find: Resolve | None = None,
 ) -> Endpoint:
-    """An address to listen on: ``port``, ``host:port``, ``[v6]:port`` or a socket path.
+    """An address to listen on: ``port``, ``host:port``, ``[v6]:port`` or (TCP) a socket path.
 
     `find` gives the address of a host; None: `resolve`.
     """
     find = find or resolve
     if "/" in text:
+        if protocol == "udp":
+            raise AddressError(f"cannot serve UDP at '{text}': give [host:]port, not a path")
         return unix_endpoint(text)
     host, separator, port = text.rpartition(":")
     if not separator:

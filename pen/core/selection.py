@@ -2,7 +2,7 @@
 
 1. A client that `client_acl` denies gets the abuse server, or nobody.
 2. A client that is remembered gets the server it used last, unless round robin is on
-   or the hash is to decide each time (`hash unsaved`).
+   or the choice is to be made each time (`hash unsaved`, `udp_per_packet`).
 3. `prio`: the available server with the lowest prio; else
    `weight`: the available server with the lowest load, among those with a weight; else
    `hash`: the slot that the client's address gives, or, with `hash consistent`, the
@@ -44,7 +44,7 @@ class Selector:
         """The server to try first for a client that is welcome; None: nobody is available."""
         settings = self.settings
         saved = -1 if client is None or settings.roundrobin else client.server
-        if saved >= 0 and not settings.hash_unsaved:
+        if saved >= 0 and not (settings.hash_unsaved or settings.udp_per_packet):
             return self.servers.slots[saved]
         if settings.prio:
             return min(self._available(now), key=lambda server: server.prio, default=None)

@@ -11,6 +11,9 @@ The rules:
   have gone out. The client is remembered with that server. (One that was given an idle
   connection, which turns out to have been closed before anything arrived, goes back to
   CONNECTING.)
+- A UDP session is OPEN from its server's first reply, but its client is remembered when
+  something was sent, for some servers never reply. It fails over at any time, since what
+  is lost is sent again by those who care: it is then CONNECTING once more.
 - CLOSED is the end. Whatever ends a session, its bytes are added to its client and
   its server once, and its number becomes free.
 
@@ -135,11 +138,14 @@ class Sessions(Generic[S]):
         return self._open.get(number)
 
     @property
+    def vacant(self) -> int:
+        """How many more may be held."""
+        return min(self.settings.conn_max, self.holdable) - len(self._open)
+
+    @property
     def room(self) -> int:
         """How many more may begin; below 1, clients must wait in the kernel's backlog."""
-        settings = self.settings
-        held_max = min(settings.conn_max, self.holdable)
-        return min(held_max - len(self._open) - self.arriving, settings.pending_max - self.pending)
+        return min(self.vacant - self.arriving, self.settings.pending_max - self.pending)
 
     def turns_away(self, address: str) -> bool:
         """Whether `client_acl` leaves nowhere to go for this client."""
@@ -219,6 +225,10 @@ class Sessions(Generic[S]):
         `blame`: whether it was the server's fault, for which it is blacklisted.
         """
         tried = session.server
+        if session.state is OPEN:
+            session.state = CONNECTING
+            session.initial = tried
+            self.pending += 1
         if blame:
             tried.fail(self.settings.blacklist, now, epoch)
         following = self.selector.after(tried, session.initial)
@@ -236,9 +246,13 @@ class Sessions(Generic[S]):
         """A server took the session."""
         session.state = OPEN
         self.pending -= 1
+        if session.server.failed_at:
+            session.server.succeed()
+        self.remember(session)
+
+    def remember(self, session: Session) -> None:
+        """Send the client to this server when it comes again."""
         server, client = session.server, session.client
-        if server.failed_at:
-            server.succeed()
         if client is not None and server.slot >= 0:
             client.server = server.slot
 

@@ -93,6 +93,16 @@ class Settings:
     grace: int = 0
     """How long connections may go on once pen is told to end; 0: not at all."""
 
+    # UDP.
+    udp: bool = False
+    """Serve UDP rather than TCP; it cannot change once pen runs."""
+    udp_timeout: int = 60
+    """End sessions without datagrams after this long; seconds."""
+    udp_replies: int = 0
+    """Replies to each datagram after which a session ends; 0: they do not end it."""
+    udp_per_packet: bool = False
+    """Choose a server for each datagram."""
+
     # Sizes.
     clients_max: int = 2048
     """Clients remembered; the least recently used goes."""
@@ -108,8 +118,6 @@ class Settings:
     # Sockets.
     listen: str = ""
     """Where clients come in: port, host:port or a socket path."""
-    udp: bool = False
-    """Clients send datagrams rather than connect (-U)."""
     dsr_if: str | None = None
     """The interface for direct server return; None: proxy. It cannot change once the loop runs."""
     tarpit_acl: int = -1
@@ -191,3 +199,8 @@ class Settings:
     """Dump core after a mistake of pen's own, rather than go on."""
     config_file: str | None = None
     """What HUP reads again and `write` without a name writes."""
+
+    @property
+    def protocol(self) -> str:
+        """Udp or tcp."""
+        return "udp" if self.udp else "tcp"

@@ -11,6 +11,8 @@ from pen.core.servers import Server
 from pen.core.session import OPEN, Session, Sessions
 from pen.core.settings import Settings
 from pen.net.reactor import Reactor
+from pen.net.source import use_address
+from pen.net.transparent import borrow_address
 
 logger = logging.getLogger("pen")
 
@@ -124,14 +126,32 @@ class Carrier(Generic[C]):
         self.retune()
         if watch is not None:
             for session in self.sessions:
-                if session.state is OPEN:
+                if self.taken(session):
                     self._tell_watch(watch, session, session.opened)
+
+    def taken(self, session: C) -> bool:
+        """Whether a server has taken this session."""
+        return session.state is OPEN
+
+    def watch_idle(self) -> None:
+        """`idle_timeout` has changed."""
 
     def retune(self) -> None:
         """A socket option or `debug` changed: connections made from now on go by it."""
         debug = self.settings.debug
         self.tells = self.watch is not None or debug > 0
         self.find_server = self._find_and_tell if debug >= WHY_LEVEL else self.sessions.begin
+
+    def lend_address(self, upstream: socket, family: int, client: str) -> None:
+        """Bind a socket to a server of this family as `transparent` and `source` say.
+
+        Raises:
+            OSError: it cannot be given the address it is to have.
+        """
+        if self.settings.transparent:
+            borrow_address(upstream, family, client)
+        elif self.settings.source is not None:
+            use_address(upstream, family, self.settings.source)
 
     # Ending.
 

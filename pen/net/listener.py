@@ -66,11 +66,12 @@ def open_listener(
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise AddressError(f"cannot listen on {endpoint}: {_reason(error)}") from None
+        raise AddressError(f"cannot listen on {endpoint}: {reason(error)}") from None
     return listener
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Why an address cannot be listened on, and what may help."""
     if error.errno == errno.EADDRINUSE:
         return "address in use; is another pen or server running there?"
     if error.errno == errno.EACCES:

@@ -4,10 +4,12 @@ import socket
 
 from pen.core.address import Endpoint, Resolve, parse_listen
 from pen.core.applying import Prepared
-from pen.core.errors import PenError, UsageError
+from pen.core.errors import PenError
 from pen.core.settings import Settings
 from pen.net.listener import Listener, open_listener, remove_socket_file
 from pen.net.relays import Relays
+from pen.net.udp import Datagrams
+from pen.net.udplistener import UdpListener, make_listener, open_datagrams
 
 
 class Listening:
@@ -20,10 +22,10 @@ class Listening:
     interface: None = None
     """That of direct server return, which is not done here."""
 
-    def __init__(self, relays: Relays, find: Resolve) -> None:
-        self._relays = relays
+    def __init__(self, carrier: Relays | Datagrams, find: Resolve) -> None:
+        self._carrier = carrier
         self._find = find
-        self._listener: Listener | None = None
+        self._listener: Listener | UdpListener | None = None
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -34,19 +36,18 @@ class Listening:
         """See `core.applying.Part`."""
         if wanted.listen == applied.listen:
             return None
-        if wanted.udp:
-            raise UsageError("-U (UDP) works only with direct server return (dsr_if) so far")
-        endpoint, old = parse_listen(wanted.listen, find=self._find), self._listener
+        endpoint = parse_listen(wanted.listen, protocol=self._carrier.protocol, find=self._find)
+        old = self._listener
         steps_aside = old is not None and _collide(old.endpoint, endpoint)
         if old is not None and steps_aside:
             old.close()
 
         def restore() -> None:
             if old is not None and steps_aside:
-                self._start(open_listener(old.endpoint, applied.backlog), old.endpoint)
+                self._start(self._open(old.endpoint, applied), old.endpoint)
 
         try:
-            bound = open_listener(endpoint, wanted.backlog)
+            bound = self._open(endpoint, wanted)
         except PenError:
             restore()
             raise
@@ -63,8 +64,17 @@ class Listening:
 
         return Prepared(commit, discard)
 
+    def _open(self, endpoint: Endpoint, settings: Settings) -> socket.socket:
+        if isinstance(self._carrier, Datagrams):
+            return open_datagrams(endpoint)
+        return open_listener(endpoint, settings.backlog)
+
     def _start(self, bound: socket.socket, endpoint: Endpoint) -> None:
-        self._listener = Listener(bound, endpoint, self._relays)
+        carrier = self._carrier
+        if isinstance(carrier, Datagrams):
+            self._listener = make_listener(bound, endpoint, carrier)
+        else:
+            self._listener = Listener(bound, endpoint, carrier)
         self._listener.start()
 
     def close(self) -> None:

@@ -15,10 +15,8 @@ from pen.net.carrier import Carrier
 from pen.net.limits import TimeLimit
 from pen.net.reactor import Reactor
 from pen.net.relay import Relay
-from pen.net.source import use_address
 from pen.net.splice import PipePool
 from pen.net.stream import Stream
-from pen.net.transparent import borrow_address
 
 if TYPE_CHECKING:
     from pen.net.idlers import Idlers
@@ -112,10 +110,7 @@ class Relays(Carrier[Relay]):
             OSError: it cannot be given the address it is to have.
         """
         self.tune(upstream)
-        if self.settings.transparent:
-            borrow_address(upstream, family, client)
-        elif self.settings.source is not None:
-            use_address(upstream, family, self.settings.source)
+        self.lend_address(upstream, family, client)
 
     # Time limits.
 

@@ -47,14 +47,14 @@ class Taps:
 
     def follow(self, wanted: Settings, applied: Settings) -> Prepared | None:
         """See `core.applying.Part`."""
-        if wanted.http == applied.http and _dumps(wanted) == _dumps(applied):
+        if wanted.http == applied.http and dumps(wanted) == dumps(applied):
             return None
         return Prepared(self._refit)
 
     def _refit(self) -> None:
         """Something else is wanted than before."""
         settings, relays = self.settings, self._relays
-        self.dumps = _dumps(settings)
+        self.dumps = dumps(settings)
         watched = self.log is not None or self.dumps
         relays.fit_taps = self._fit if watched or settings.http else None
         for relay in relays.relays():
@@ -156,5 +156,6 @@ class ClientTap:
         return self._taps.see_down(relay, piece) if self._taps.dumps else piece
 
 
-def _dumps(settings: Settings) -> bool:
+def dumps(settings: Settings) -> bool:
+    """Whether all that passes is shown."""
     return settings.debug >= DUMP_LEVEL

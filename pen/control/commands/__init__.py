@@ -11,6 +11,7 @@ from pen.control.commands import (
     servers,
     tables,
     tls,
+    udp,
     upstream,
 )
 from pen.control.registry import Registry
@@ -30,6 +31,7 @@ def make_registry() -> Registry:
         servers,
         tables,
         tls,
+        udp,
         upstream,
     ):
         subject.declare(registry)
