@@ -8,7 +8,7 @@ the highest score wins. One that comes or goes moves only the clients that it wi
 won, and those of a lost server spread over all the others. A ring of points does the
 same with a table to be rebuilt at each change and shares that differ by several per
 cent; jump hashing knows servers by number, so that one taken from the middle moves
-clients of all the others. The price is a look at each server, 0.3 microseconds, for
+clients of all the others. The price is a look at each server, half a microsecond, for
 clients that are not remembered.
 
 Nothing here depends on the process, the machine or the version of Python.

@@ -8,13 +8,9 @@ from typing import Final
 from pen.core.applying import Prepared
 from pen.core.errors import PenError
 from pen.core.settings import Settings
+from pen.net.transparent import IP_BIND_ADDRESS_NO_PORT
 
 AF_INET6: Final = int(socket.AF_INET6)
-IP_BIND_ADDRESS_NO_PORT: Final = 24
-"""Choose the port at connect(), where one that is in use towards another server will do.
-
-Of linux/in.h; Python 3.11 has no name for it.
-"""
 
 
 def follow(wanted: Settings, applied: Settings) -> Prepared | None:
