@@ -3,10 +3,12 @@
 Every load checks its answers: work that a balancer did not do must not make it look cheap.
 """
 
+import functools
 import itertools
 import re
 import select
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -172,7 +174,7 @@ class IdleConnections:
         _check(answer)
 
 
-def download(port: int, size: int) -> int:
+def download(port: int, size: int, *, tls: bool = False) -> int:
     """Fetch the first `size` bytes of /bulk; returns the bytes of the answer.
 
     Raises:
@@ -180,7 +182,7 @@ def download(port: int, size: int) -> int:
     """
     request = f"GET /bulk HTTP/1.1\r\nHost: b\r\nRange: bytes=0-{size - 1}\r\nConnection: close\r\n"
     buffer = bytearray(BUFFER)
-    with socket.create_connection(("127.0.0.1", port), ANSWER_DEADLINE) as client:
+    with _open(port, tls=tls) as client:
         client.sendall(request.encode() + b"\r\n")
         received = sum(iter(lambda: client.recv_into(buffer), 0))
     if received < size:
@@ -188,13 +190,13 @@ def download(port: int, size: int) -> int:
     return received
 
 
-def upload(port: int, size: int) -> int:
+def upload(port: int, size: int, *, tls: bool = False) -> int:
     """Send `size` bytes to the upload sink; returns them when the sink has said `done`.
 
     Raises:
         LoadError: it did not.
     """
-    with socket.create_connection(("127.0.0.1", port), ANSWER_DEADLINE) as client:
+    with _open(port, tls=tls) as client:
         client.sendall(size.to_bytes(8, "big"))
         for piece in _pieces(size):
             client.sendall(piece)
@@ -202,6 +204,38 @@ def upload(port: int, size: int) -> int:
     if answer != b"done":
         raise LoadError(f"the upload ended with {answer!r}")
     return size
+
+
+def handshakes(port: int, count: int) -> int:
+    """So many short HTTP connections by TLS, one after the other, each with a full handshake.
+
+    Returns:
+        Their number.
+
+    Raises:
+        LoadError: an answer was not whole.
+    """
+    for _ in range(count):
+        with _open(port, tls=True) as client:
+            client.sendall(CLOSE_REQUEST)
+            _check(b"".join(iter(lambda: client.recv(BUFFER), b"")))
+    return count
+
+
+def _open(port: int, *, tls: bool) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port), ANSWER_DEADLINE)
+    return _tls_context().wrap_socket(client) if tls else client
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    """TLS 1.3 with the one key exchange that all peers have, so that all do the same work."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_ecdh_curve("prime256v1")
+    return context
 
 
 def _pieces(size: int) -> Iterator[memoryview]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.certificates import Key, make_certificate
 from bench.processes import Running, StartError, free_port, running
 
 HOST = "127.0.0.1"
@@ -31,6 +32,8 @@ class Setup:
     """Tell servers the client in each request's head (pens only)."""
     log: bool = False
     """Log requests to a file (pens only)."""
+    tls: Key | None = None
+    """Clients come by TLS, and its certificate has such a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,9 @@ def _pen_arguments(order: Order) -> list[str]:
         arguments.append("-H")
     if setup.log:
         arguments += ["-l", str(order.folder / "requests")]
+    if setup.tls is not None:
+        certificate, key = make_certificate(setup.tls, order.folder)
+        arguments += ["-E", str(certificate), "-K", str(key)]
     return [*arguments, f"{HOST}:{order.port}", *order.servers]
 
 
@@ -124,11 +130,20 @@ defaults
     timeout client 1h
     timeout server 1h
 listen bench
-    bind {host}:{port} backlog 500
+    bind {host}:{port} backlog 500 {tls}
     balance roundrobin
     {tracking}
     {servers}
 """
+
+
+def _haproxy_tls(order: Order) -> str:
+    if order.setup.tls is None:
+        return ""
+    both = order.folder / "both.pem"
+    files = make_certificate(order.setup.tls, order.folder)
+    both.write_bytes(b"".join(file.read_bytes() for file in files))
+    return f"ssl crt {both}"
 
 
 def _haproxy(order: Order) -> list[str]:
@@ -140,6 +155,7 @@ def _haproxy(order: Order) -> list[str]:
             maxconn=order.setup.connections,
             host=HOST,
             port=order.port,
+            tls=_haproxy_tls(order),
             tracking=tracking if order.setup.tracking else "",
             servers="\n    ".join(servers),
         )
@@ -162,13 +178,21 @@ stream {{
         {servers}
     }}
     server {{
-        listen {host}:{port} backlog=500;
+        listen {host}:{port} backlog=500 {tls};
         proxy_pass servers;
         proxy_connect_timeout 3s;
         proxy_timeout 1h;
     }}
 }}
 """
+
+
+def _nginx_tls(order: Order) -> str:
+    if order.setup.tls is None:
+        return ""
+    certificate, key = make_certificate(order.setup.tls, order.folder)
+    files = f"ssl_certificate {certificate}; ssl_certificate_key {key}"
+    return f"ssl; ssl_protocols TLSv1.2 TLSv1.3; {files}"
 
 
 def _nginx(order: Order) -> list[str]:
@@ -182,6 +206,7 @@ def _nginx(order: Order) -> list[str]:
             servers=" ".join(f"server {server};" for server in order.servers),
             host=HOST,
             port=order.port,
+            tls=_nginx_tls(order),
         )
     )
     return ["nginx", "-c", str(config), "-e", str(order.folder / "error.log")]

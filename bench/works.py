@@ -1,6 +1,6 @@
 """What is measured: each work says how the balancers are set up and what one round does.
 
-To add a work (UDP queries, TLS, paced latency, more servers or ACL entries): write its round
+To add a work (UDP queries, paced latency, more servers or ACL entries): write its round
 function, which returns a value per figure, and put it in WORKS.
 """
 
@@ -9,8 +9,10 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench import loads, measure
+from bench.certificates import Key
 from bench.origin import BULK_BYTES
 from bench.peers import HOST, Balancer, Peer, Setup
 
@@ -150,13 +152,31 @@ def _scale(balancer: Balancer, effort: Effort, number: int) -> Round:
     return Round({"scale-first": first, "scale-returning": returning})
 
 
-def _bulk_work(name: str, title: str, transfer: Callable[[int, int], int], *, sink: bool) -> Work:
+def _bulk_work(
+    name: str,
+    title: str,
+    transfer: Callable[[int, int], int],
+    *,
+    sink: bool,
+    tls: Key | None = None,
+    asked: float = 0.35,
+) -> Work:
     def run(balancer: Balancer, effort: Effort, _number: int) -> Round:
         us_per_byte = _cpu_us(balancer, lambda: transfer(balancer.port, effort.bulk))
         return Round({name: us_per_byte * 1e6})  # 1e9 bytes, 1e3 µs in a ms
 
-    figure = Figure(name, f"bulk, {title}, one connection", "ms per GB", 0.35)
-    return Work(name, (figure,), Setup(), run, sink=sink)
+    kind = "bulk" if tls is None else "TLS bulk"
+    figure = Figure(name, f"{kind}, {title}, one connection", "ms per GB", asked)
+    return Work(name, (figure,), Setup(tls=tls), run, sink=sink)
+
+
+def _handshake_work(name: str, title: str, key: Key) -> Work:
+    def run(balancer: Balancer, effort: Effort, _number: int) -> Round:
+        count = effort.visits // 10
+        return Round({name: _cpu_us(balancer, lambda: loads.handshakes(balancer.port, count))})
+
+    figure = Figure(name, f"TLS handshake {title}, and one request", "µs", 1.25)
+    return Work(name, (figure,), Setup(tls=key), run)
 
 
 def _idle(balancer: Balancer, _effort: Effort, _number: int) -> Round:
@@ -204,6 +224,24 @@ WORKS = {
         _http_work("log", "-l FILE", Setup(log=True)),
         _bulk_work("bulk-down", "server to client", loads.download, sink=False),
         _bulk_work("bulk-up", "client to server", loads.upload, sink=True),
+        _handshake_work("tls-rsa", "RSA-2048", Key.RSA),
+        _handshake_work("tls-ecdsa", "ECDSA P-256", Key.ECDSA),
+        _bulk_work(
+            "tls-bulk-down",
+            "server to client",
+            partial(loads.download, tls=True),
+            sink=False,
+            tls=Key.ECDSA,
+            asked=1.25,
+        ),
+        _bulk_work(
+            "tls-bulk-up",
+            "client to server",
+            partial(loads.upload, tls=True),
+            sink=True,
+            tls=Key.ECDSA,
+            asked=1.25,
+        ),
         Work(
             "idle",
             (
