@@ -37,7 +37,7 @@ bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writ
 # The real servers and tools that tests and benchmarks run against.
 peers:
 	@sh .ci/peers apache2:/usr/sbin/apache2 nginx-light:/usr/sbin/nginx pen:/usr/bin/pen \
-	    curl:curl mandoc:mandoc chromium:chromium logrotate:/usr/sbin/logrotate \
+	    curl:curl openssl:openssl mandoc:mandoc chromium:chromium logrotate:/usr/sbin/logrotate \
 	    systemd:systemd-analyze iproute2:/usr/sbin/ip procps:/usr/sbin/sysctl
 
 bench-peers: peers

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -77,10 +77,11 @@ class Authority:
         response = (
             ocsp.OCSPResponseBuilder()
             .add_response(
-                certificate, self.certificate, SHA256(), ocsp.OCSPCertStatus.GOOD,
+                certificate, self.certificate, SHA1(), ocsp.OCSPCertStatus.GOOD,
                 now - 2 * DAY, now + renew, None, None,
             )
             .responder_id(ocsp.OCSPResponderEncoding.NAME, self.certificate)
+            .certificates([self.certificate])
             .sign(self.key, SHA256())
         )  # fmt: skip
         data = response.public_bytes(Encoding.DER)

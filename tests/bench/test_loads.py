@@ -2,11 +2,13 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 
 import pytest
 
 from bench import loads
+from bench.certificates import Key, make_certificate
 from bench.origin import upload_sink, web_server
 
 WRK = """\
@@ -95,3 +97,28 @@ def test_transfers_count_every_byte(web_port):
     assert loads.download(web_port, size) > size  # the head of the answer too
     with upload_sink() as sink, forward(sink) as port:
         assert loads.upload(port, size) == size
+
+
+def test_handshakes_are_full_and_checked(tmp_path, web_port):
+    certificate, key = make_certificate(Key.ECDSA, tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    reused = []
+
+    def serve(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                client = context.wrap_socket(listener.accept()[0], server_side=True)
+                reused.append(client.session_reused)
+                server = socket.create_connection(("127.0.0.1", web_port))
+                server.sendall(client.recv(65536))
+                while piece := server.recv(65536):
+                    client.sendall(piece)
+                server.close()
+                client.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        assert loads.handshakes(listener.getsockname()[1], 3) == 3
+        listener.shutdown(socket.SHUT_RDWR)
+    assert reused == [False, False, False]
