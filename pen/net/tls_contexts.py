@@ -5,6 +5,10 @@ the name the client asks for. The front has what must outlive a change of certif
 OpenSSL seals session tickets with keys of the context a handshake began in, so a new front
 would make every client that comes back pay for a full handshake. It is kept, over HUP too,
 until a setting that it depends on changes.
+
+Where clients must show certificates, coming back with a ticket must not be a way around: an
+authority that is gone after HUP vouches for nobody, so the front is not kept then; and with an
+authority for each name a ticket of one must not open another, so there are none.
 """
 
 from datetime import UTC, datetime
@@ -54,8 +58,9 @@ class Front:
         self.context.set_tlsext_servername_callback(self._choose)
 
     def serves(self, settings: Settings) -> bool:
-        """Whether it is what these settings ask for."""
-        return self.made_for == _front_settings(settings)
+        """Whether it may go on under these settings."""
+        kept = not settings.ssl_require_certificate
+        return kept and self.made_for == _front_settings(settings)
 
     def _choose(self, connection: SSL.Connection) -> None:
         """OpenSSL calls this in every handshake, with a name or without."""
@@ -164,8 +169,6 @@ def _front_settings(settings: Settings) -> tuple[object, ...]:
         settings.ssl_compatibility,
         settings.ssl_ciphers,
         settings.ssl_require_certificate,
-        settings.ssl_ca_file,
-        settings.ssl_ca_dir,
     )
 
 
@@ -179,6 +182,8 @@ def _make_context(settings: Settings) -> SSL.Context:
     options = SSL.OP_IGNORE_UNEXPECTED_EOF | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
     if settings.ssl_compatibility:
         options |= SSL.OP_ALL
+    if settings.ssl_require_certificate and settings.ssl_sni_path:
+        options |= SSL.OP_NO_TICKET
     for option in settings.ssl_options:
         options |= OPTIONS[option]
     context.set_options(options)

@@ -114,19 +114,33 @@ def resume(pen, context, session=None):
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("mutual", [False, True])
-def test_tickets_outlive_a_hup(pen, backend, authority, site, version, mutual):
-    more = ["-R", "-G", authority.file] if mutual else []
-    running = pen(*site, *more, f"127.0.0.1:{backend(echo).port}")
+def test_tickets_outlive_a_hup(pen, backend, authority, site, version):
+    running = pen(*site, f"127.0.0.1:{backend(echo).port}")
     context = trusting(authority, maximum_version=version)
-    if mutual:
-        context.load_cert_chain(*authority.issue("a client"))
     session, reused = resume(running, context)
     assert not reused
     assert resume(running, context, session)[1]
     serial = renew(running, authority)
-    until(lambda: presented(running, authority, mutual and context) == serial, "the new one")
+    until(lambda: presented(running, authority) == serial, "the new one")
     assert resume(running, context, session)[1]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_ticket_is_no_way_around_authorities(pen, backend, authority, site, tmp_path, version):
+    """After HUP they may be others, and with names each has its own."""
+    running = pen(*site, "-R", "-G", authority.file, f"127.0.0.1:{backend(echo).port}")
+    context = trusting(authority, maximum_version=version)
+    context.load_cert_chain(*authority.issue("a client"))
+    session, _ = resume(running, context)
+    assert resume(running, context, session)[1]
+    serial = renew(running, authority)
+    until(lambda: presented(running, authority, context) == serial, "the new one")
+    assert not resume(running, context, session)[1]
+    folder = tmp_path / "names"
+    folder.mkdir()
+    assert running.ctl(f"ssl_sni_path {folder}") == ""
+    session, _ = resume(running, context)
+    assert not resume(running, context, session)[1]
 
 
 def renew(pen, authority):
