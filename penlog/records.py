@@ -125,11 +125,20 @@ def parse_file_line(line: bytes) -> Record:
     Raises:
         RecordError: The line is not ``client epoch server request``.
     """
+    client, epoch, server, request = split_file_line(line)
+    return Record(client, server, request, int(epoch))
+
+
+def split_file_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return client, epoch, server and request of a line, as `parse_file_line` but quicker.
+
+    Raises:
+        RecordError: The line is not ``client epoch server request``.
+    """
     match = _FILE_LINE.fullmatch(line)
     if match is None:
         raise RecordError("not a record: expected 'client epoch server request'")
-    client, epoch, server, request = match.groups()
-    return Record(client, server, request, int(epoch))
+    return match.groups()  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

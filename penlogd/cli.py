@@ -29,7 +29,7 @@ from penlogd.daemon import (
 )
 from penlogd.intake import Intake
 from penlogd.journal import Journal, JournalInUseError
-from penlogd.options import chosen_format, format_option
+from penlogd.options import chosen_format, format_option, server_format_option
 from penlogd.ordering import ReorderBuffer
 from penlogd.receiver import Receiver
 from penlogd.senders import Senders
@@ -114,10 +114,7 @@ def _named_servers(
     show_default=True, help="Put lines in the order of their stamps, or of requests' start or end.",
 )  # fmt: skip
 @format_option
-@click.option(
-    "--server-format", "own", metavar="SERVER FORMAT", nargs=2, multiple=True,
-    help="A format of one server's lines only.",
-)  # fmt: skip
+@server_format_option
 @click.option(
     "--server-field", metavar="FIELD",
     help="The directive or variable that tells which server a line is from.",

@@ -1,18 +1,18 @@
 """The engine of penlogd: datagrams in, finished lines out.
 
-It joins `connections` and `attribution` (which client?) and `ordering` (when may a line go?). A
-line is joined when it leaves the buffer, not when it comes: by then the record that belongs to it
-has come too, even if the web server was quicker than pen. Time is passed in.
+It puts together `joining` (which client?) and `ordering` (when may a line go?). A line is joined
+when it leaves the buffer, not when it comes: by then the record that belongs to it has come too,
+even if the web server was quicker than pen. Time is passed in.
 """
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
 
 from penlog.records import RecordError, split_connection, split_datagram
 from penlogd.accesslog import AccessLine, LineFormat, Order, unreadable
 from penlogd.attribution import Attribution
-from penlogd.connections import Connections, Unknown
+from penlogd.connections import Connections
+from penlogd.joining import Join, Statistics
 from penlogd.ordering import ReorderBuffer
 from penlogd.syslog import split_syslog
 
@@ -20,29 +20,6 @@ APART = 1e-6
 """Datagrams read in one go count as this many seconds apart, which keeps their order known."""
 
 _REMEMBERED = 10_000
-
-
-@dataclass(slots=True)
-class Statistics:
-    """What became of what came in. Every line received is counted once more below it."""
-
-    records: int = 0
-    bad_records: int = 0
-    connections: int = 0
-    lines: int = 0
-    exact: int = 0
-    exact_missing: int = 0
-    ambiguous: int = 0
-    joined: int = 0
-    guessed: int = 0
-    unmatched: int = 0
-    unreadable: int = 0
-    garbage: int = 0
-    late: int = 0
-
-    def text(self) -> str:
-        """Return ``name=value`` pairs on one line."""
-        return " ".join(f"{f.name}={getattr(self, f.name)}" for f in fields(self))
 
 
 class Consolidator:
@@ -78,6 +55,7 @@ class Consolidator:
         self._format = line_format
         self._attribution = attribution
         self._connections = connections
+        self._client = Join(attribution, connections, self.statistics, self._address).client
         self._buffer = buffer
         self._order = order
         self._servers = servers or {}
@@ -179,45 +157,11 @@ class Consolidator:
             self._finish([(line, now, serial)])
 
     def _finish(self, lines: list[tuple[AccessLine, float, int]]) -> None:
-        finished = self._finished
+        finished, client_of = self._finished, self._client
         self._finished_serials += [serial for _, _, serial in lines]
         for line, came, _ in lines:
-            client = self._client(line, came)
+            client = client_of(line, came)
             finished.append(line.text if client is None else line.with_client(client))
-
-    def _client(self, line: AccessLine, came: float) -> bytes | None:
-        """Return who sent the request, by the best rule that knows."""
-        if line.port is not None:
-            client = self._by_port(line, line.port, came)
-            if client is not Unknown.MISSING:
-                return client if isinstance(client, bytes) else None
-        return None if line.request is None else self._by_request(line, line.request, came)
-
-    def _by_port(self, line: AccessLine, port: bytes, came: float) -> bytes | Unknown:
-        """Return whose connection had the port that the line shows."""
-        key = (self._address(line.pen()), port, line.server)
-        client = self._connections.client(key, line.server_port, *line.span_on_connection(came))
-        if client is Unknown.MISSING:
-            self.statistics.exact_missing += 1
-        elif client is Unknown.AMBIGUOUS:
-            self.statistics.ambiguous += 1
-        else:
-            self.statistics.exact += 1
-        return client
-
-    def _by_request(self, line: AccessLine, request: bytes, came: float) -> bytes | None:
-        """Return who asked for the same at about that time, else who did last."""
-        began, latest = line.span(came)
-        client = self._attribution.nearest(line.server, request, began, latest)
-        if client is not None:
-            self.statistics.joined += 1
-            return client
-        client = self._attribution.newest(line.server, request)
-        if client is not None:
-            self.statistics.guessed += 1
-        else:
-            self.statistics.unmatched += 1
-        return client
 
     def _drain(self) -> list[bytes]:
         finished, self._finished = self._finished, []

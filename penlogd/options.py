@@ -13,6 +13,11 @@ format_option = click.option(
     help="LogFormat of Apache or log_format of nginx, or the nickname of one; may be repeated.",
 )  # fmt: skip
 
+server_format_option = click.option(
+    "--server-format", "own", metavar="SERVER FORMAT", nargs=2, multiple=True,
+    help="A format of one server's lines only.",
+)  # fmt: skip
+
 
 def chosen_format(
     formats: Sequence[str],

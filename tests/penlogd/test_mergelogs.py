@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from penlogd.mergelogs import Source, _split_source
+from penlogd.logfiles import Source, split_source
 
 T = 1795449645  # 23/Nov/2026:16:00:45 +0000
 
@@ -43,7 +43,7 @@ def mergelogs(*words, stdin=None):
 
 
 def test_lines_are_joined_sorted_and_keep_their_zones(files):
-    result = run(files, f"10.0.0.2:{files}/two.gz", "-d")
+    result = run(files, f"10.0.0.2:{files}/two.gz")
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == [
@@ -51,7 +51,11 @@ def test_lines_are_joined_sorted_and_keep_their_zones(files):
     ]  # fmt: skip
     assert "[23/Nov/2026:18:00:45 +0200]" in lines[0]
     assert "[23/Nov/2026:16:00:46 +0000]" in lines[1]
-    assert "records=4 bad_records=1 lines=6 joined=4 unmatched=1 unreadable=1" in result.stderr
+    counted = dict(word.split("=") for word in result.stderr.split()[1:])
+    assert {name: int(value) for name, value in counted.items() if value != "0"} == {
+        "records": 4, "bad_records": 1, "lines": 6, "joined": 4, "unmatched": 1, "unreadable": 1,
+        "late": 1,
+    }  # fmt: skip
 
 
 def test_the_offset_and_the_jitter_are_heeded(files):
@@ -82,7 +86,7 @@ def test_standard_input_is_read_gzipped_too(files):
     ],
 )
 def test_server_and_file_are_told_apart(word, name, path):
-    assert _split_source(word) == Source(name, path)
+    assert split_source(word) == Source(name, path)
 
 
 def test_mistakes_are_told_in_one_line(files):
@@ -92,3 +96,48 @@ def test_mistakes_are_told_in_one_line(files):
     assert run(files, "nothing").returncode == 2
     (files / "cut.gz").write_bytes((files / "two.gz").read_bytes()[:40])
     assert "cut.gz: Compressed file ended" in run(files, f"10.0.0.2:{files}/cut.gz").stderr
+
+
+def test_the_summary_can_be_left_out_and_unmatched_lines_asked_for(files):
+    assert run(files, "-q").stderr == ""
+    told = run(files, "-q", "-d").stderr
+    assert told.startswith("mergelogs: no client found: pen - - ")
+    assert told.count("\n") == 1
+
+
+def test_a_reader_that_goes_is_told_nothing(files):
+    command = [sys.executable, "-m", "penlogd.mergelogs", "-p", str(files / "pen.log")]
+    lines = (files / "one").read_bytes() * 2000
+    reader = subprocess.Popen(["true"], stdin=subprocess.PIPE)
+    reader.wait()
+    done = subprocess.run(
+        [*command, "10.0.0.1:-"], input=lines, stdout=reader.stdin, stderr=subprocess.PIPE
+    )
+    reader.stdin.close()
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_connection_records_make_it_exact(files):
+    """Two clients ask for the same at the same second; the later one's connection came first."""
+    (files / "both.log").write_bytes(
+        b"=1 open tcp 1.1.1.1 7 10.0.0.9 5001 10.0.0.1 80 %d.2 0.0 0 0 \n" % T
+        + b"=1 open tcp 2.2.2.2 8 10.0.0.9 5002 10.0.0.1 80 %d.1 0.1 0 0 \n" % T
+        + b"1.1.1.1 %d 10.0.0.1 GET /a HTTP/1.1\n2.2.2.2 %d 10.0.0.1 GET /a HTTP/1.1\n" % (T, T)
+        + b"=1 end tcp 1.1.1.1 7 10.0.0.9 5001 10.0.0.1 80 %d.2 0.5 9 9 done\n" % T
+    )
+    line = '10.0.0.9 - - [23/Nov/2026:16:00:45 +0000] "GET /a HTTP/1.1" 200 1 {} 80\n'
+    (files / "www").write_text(line.format(5002) + line.format(5001) + line.format(6000))
+    form = '%h %l %u %t "%r" %>s %b %{remote}p %{local}p'
+    result = mergelogs(
+        "-p", f"{files}/both.log", "--server-format", "10.0.0.1", form, f"10.0.0.1:{files}/www"
+    )
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "2.2.2.2", "1.1.1.1", "1.1.1.1",
+    ]  # fmt: skip
+    assert "connections=3 lines=3 exact=2 exact_missing=1 " in result.stderr
+
+
+def test_only_one_file_is_standard_input(files):
+    result = mergelogs("-p", "-", "10.0.0.1:-", stdin=b"")
+    assert result.returncode == 2
+    assert "only one of the files can be standard input" in result.stderr
