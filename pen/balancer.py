@@ -131,12 +131,12 @@ class Balancer:
             server.move(spec.host, self.names.resolve(spec.host, spec.port))
             server.max, server.hard = spec.max, spec.hard
             server.weight, server.prio = spec.weight, spec.prio
-        table.emergency = self._special(options.emergency, EMERGENCY_SLOT, default_port)
-        table.abuse = self._special(options.abuse, ABUSE_SLOT, default_port)
+        if options.emergency is not None:
+            table.emergency = self._special(options.emergency, EMERGENCY_SLOT, default_port)
+        if options.abuse is not None:
+            table.abuse = self._special(options.abuse, ABUSE_SLOT, default_port)
 
-    def _special(self, argument: str | None, slot: int, default_port: int) -> Server | None:
-        if argument is None:
-            return None
+    def _special(self, argument: str, slot: int, default_port: int) -> Server:
         spec = parse_server(argument, default_port, self.state.settings.protocol)
         return Server(slot, self.names.resolve(spec.host, spec.port), spec.host)
 

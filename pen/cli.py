@@ -38,8 +38,6 @@ class SettingOption:
     """The control command it stands for, ``{}`` being its value; or"""
     setting: str | None = None
     """the setting it gives its value, where there is no command."""
-    number: tuple[int, int] | None = None
-    """Range of a setting's value."""
 
     def step(self, value: Any) -> Step:
         """What the option asks for, given this value."""
@@ -56,8 +54,7 @@ class SettingOption:
             names.insert(0, f"-{self.letter}")
         if self.metavar is None:
             return click.Option(names, is_flag=True, help=self.help)
-        kind = click.IntRange(*self.number) if self.number else click.STRING
-        return click.Option(names, metavar=self.metavar, multiple=True, type=kind, help=self.help)
+        return click.Option(names, metavar=self.metavar, multiple=True, help=self.help)
 
 
 SETTING_OPTIONS = (
@@ -112,7 +109,7 @@ SETTING_OPTIONS = (
     ),
     SettingOption(
         "m", "multi-accept", "Accept up to N connections per wake-up [100].",
-        "N", setting="multi_accept", number=(1, 100_000),
+        "N", command="multi_accept {}",
     ),
     SettingOption(
         "N", "hash-unsaved", "Let the address choose each time; remember no server.",
@@ -125,7 +122,7 @@ SETTING_OPTIONS = (
     SettingOption("P", "poll", "Wait for events with poll(2).", command="poll"),
     SettingOption(
         "q", "backlog", "Let the system hold up to N connections for us [500].",
-        "N", setting="backlog", number=(1, 1_000_000),
+        "N", command="backlog {}",
     ),
     SettingOption(
         "r", "round-robin", "Take servers in turn; do not track clients.", command="roundrobin"

@@ -50,6 +50,18 @@ def _shortened(usage: str) -> str:
     return usage if len(usage) <= 90 else usage.replace("|", " | ")
 
 
+def _complete(
+    context: click.Context,
+    parameter: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> list[str]:
+    """The words that may come next, for the shell's completion."""
+    typed = list(context.params.get("words") or ())
+    ways = [command.words.split() for command in make_registry() if not command.obsolete]
+    following = {way[len(typed)] for way in ways if way[: len(typed)] == typed < way}
+    return sorted(word for word in following if word.startswith(incomplete))
+
+
 @click.command(
     "penctl",
     help=HELP,
@@ -62,7 +74,7 @@ def _shortened(usage: str) -> str:
 )
 @click.version_option(__version__, message="penctl %(version)s")
 @click.argument("address", metavar="ADDR")
-@click.argument("words", nargs=-1, required=True, metavar="COMMAND...")
+@click.argument("words", nargs=-1, required=True, metavar="COMMAND...", shell_complete=_complete)
 def command(address: str, words: tuple[str, ...]) -> None:
     """Replaced by HELP."""
     try:

@@ -5,6 +5,8 @@ from pen.control.commands.settings import declare_number
 from pen.control.context import Pen
 from pen.control.registry import Asks, Command, Registry
 
+BACKLOG_MIN = 50
+"""A backlog below this is raised to it, as in C."""
 RECENT = 300
 """Seconds that `recent` looks back unless told."""
 
@@ -29,10 +31,16 @@ def declare(registry: Registry) -> None:
     )
     declare_number(registry, "clients_max", "N", count, "clients remembered", grows=True)
     declare_number(registry, "conn_max", "N", count, "connections at once", grows=True)
+    declare_number(registry, "backlog", "N", _backlog, "connections the system may hold for us")
+    declare_number(registry, "multi_accept", "N", number(1, 100_000), "connections per wake-up")
     declare_number(registry, "pending_max", "N", count, "half-made connections at once", reply="")
     recent = "list the clients that connected in the last SEC seconds"
     span = (optional("SEC", seconds),)
     registry.add(Command("recent", recent, _recent, span, asks=Asks.ALWAYS))
+
+
+def _backlog(word: str) -> int:
+    return max(BACKLOG_MIN, number(1, 1_000_000)(word))
 
 
 def _recent(pen: Pen, span: int = RECENT) -> str:

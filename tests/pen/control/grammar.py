@@ -30,6 +30,7 @@ WORDS: Words = {
     "MASK": st.sampled_from(["255.255.255.0", "255.0.255.0", "0.0.0.0"]),
     "ADDR": st.sampled_from(["127.0.0.1:80", "[::1]:8080", "/run/my pen", '/run/"pen"']),
     "TARGET": NAMES,
+    "HOST:PORT": st.sampled_from(["127.0.0.1:80", "[::1]:81", "127.0.0.2"]),
     "FILE": NAMES,
     "server acl": st.integers(0, 9).map(str),
     "server address": st.sampled_from(["127.0.0.1", "127.0.0.2", "::1", "0.0.0.0"]),

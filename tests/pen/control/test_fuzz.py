@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pen.control.commands import make_registry
-from tests.pen.conftest import DEADLINE, echo, free_port, receive, until
+from tests.pen.conftest import DEADLINE, echo, receive, until
 from tests.pen.control.grammar import ODD, WORDS, lines
 
 LINES, ROUNDS = 50, 200
@@ -97,15 +98,24 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def harmless(folder: Path, good_port: int) -> dict[str, st.SearchStrategy[str]]:
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port of all addresses that refuses, and that nobody else gets meanwhile."""
+    with socket.socket(socket.AF_INET6) as bound:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(("::", 0))
+        yield bound.getsockname()[1]
+
+
+def harmless(folder: Path, good_port: int, dead_port: int) -> dict[str, st.SearchStrategy[str]]:
     """Words that leave servers 0 and 1, and the rest of this machine, alone."""
     names = ["good", "bad", "circle", "pipe", "written", "with blanks", "no/such"]
     files = st.sampled_from([f"{folder}/{name}" for name in names] + ["/dev/null", "/dev/full"])
-    dead_port = free_port()
     return {
         **WORDS,
         "FILE": files,
         "TARGET": files | st.just(f"127.0.0.1:{dead_port}"),
+        "HOST:PORT": st.just(f"127.0.0.1:{dead_port}"),
         "ADDR": st.just(f"{folder}/ask") | st.sampled_from(["/", "nosuchhost.invalid:1", "x"]),
         "SEC": st.sampled_from(["0", "100", "86400", "-1"]),
         "N": st.integers(1, 9).map(str) | st.just("100000000"),
@@ -115,13 +125,13 @@ def harmless(folder: Path, good_port: int) -> dict[str, st.SearchStrategy[str]]:
     }
 
 
-def test_ten_thousand_commands_harm_no_traffic(pen, backend, folder):
+def test_ten_thousand_commands_harm_no_traffic(pen, backend, folder, dead_port):
     ports = [backend(echo).port for _ in range(2)]
     servers = [f"127.0.0.1:{port}:0:0:1:1" for port in ports]
     running = pen(*servers, program=CHECKED, preexec=lambda: os.chdir(folder))
     before = descriptors(running.process)
     replies: Counter[str] = Counter()
-    spoken = lines(COMMANDS, harmless(folder, ports[0])).map(str.encode)
+    spoken = lines(COMMANDS, harmless(folder, ports[0], dead_port)).map(str.encode)
     rubbish = st.binary(max_size=40) | ODD.map(str.encode)
 
     @settings(

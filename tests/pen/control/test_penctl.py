@@ -4,7 +4,9 @@ import socket
 import subprocess
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from pen import penctl
 from tests.pen.conftest import BIN, DEADLINE, echo, free_port
 
 PENCTL = BIN / "penctl"
@@ -52,6 +54,22 @@ def test_what_goes_wrong_is_one_line(words, status):
     assert done.returncode == status
     assert done.stderr.startswith("penctl: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "incomplete", "offered"),
+    [
+        ([], "serv", ["servers", "server"]),
+        (["no"], "stub", ["stubborn"]),
+        (["no"], "timeo", []),
+        (["mode"], "", []),
+        ([], "block", []),
+    ],
+)
+def test_shell_completion(typed, incomplete, offered):
+    complete = ShellComplete(penctl.command, {}, "penctl", "_PENCTL_COMPLETE")
+    found = [each.value for each in complete.get_completions(["/run/pen", *typed], incomplete)]
+    assert sorted(found) == sorted(offered)
 
 
 def test_nobody_there():

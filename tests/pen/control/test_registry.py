@@ -13,7 +13,7 @@ COMMANDS = list(REGISTRY)
 USUAL = {
     "N": "1", "SEC": "7", "FILE": "/nowhere/file", "TARGET": "/nowhere/file",
     "ADDR": "/nowhere/socket", "MODE": "660", "GROUP": "0",
-    "SOURCE": "192.0.2.1", "IP": "192.0.2.1", "MASK": "255.255.255.0",
+    "HOST:PORT": "127.0.0.1:80", "SOURCE": "192.0.2.1", "IP": "192.0.2.1", "MASK": "255.255.255.0",
 }  # fmt: skip
 """A word that fits an argument of this name; an argument not named here takes its own name's
 first part (`permit|deny`)."""

@@ -18,7 +18,7 @@ REGISTRY = make_registry()
 OTHERWISE = {"include", "write", "exit", "pid", "status"}
 """Commands that have nothing to do with the state."""
 COMMANDS = [command for command in REGISTRY if command.words not in OTHERWISE]
-UNWRITTEN = {"backlog", "multi_accept", "exit_enabled", "config_file"}
+UNWRITTEN = {"exit_enabled", "config_file"}
 """What belongs to the command line and has no command; penctl(1), `write`, says so."""
 UNLIKE = {
     "poller": "poll",
