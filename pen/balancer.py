@@ -281,10 +281,9 @@ class Balancer:
         return self.names.resolve(host, port)
 
     def listening_on(self) -> str:
-        """Address that clients connect to."""
-        if not self.running:
-            return self.state.settings.listen
-        return str(self.engine.listening.endpoint or "nowhere, for pen is ending")
+        """Address that clients connect to, as it was given."""
+        ending = self.running and self.engine.listening.endpoint is None
+        return "nowhere, for pen is ending" if ending else self.state.settings.listen
 
     def controlled_on(self) -> str:
         """Address of the control port."""

@@ -45,6 +45,11 @@ class ClientTable:
         """The client with this address, if remembered."""
         return self._by_address.get(address)
 
+    @property
+    def latest(self) -> Client | None:
+        """The client that came last."""
+        return next(reversed(self._by_address.values()), None)
+
     def visit(self, address: str, now: float, tracking: float) -> Client:
         """Count a connect; with `tracking` > 0 a client away longer than that is new again."""
         table = self._by_address

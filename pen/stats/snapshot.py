@@ -70,7 +70,7 @@ class Snapshot:
 
     epoch: int
     current: int
-    """The slot that round robin used last."""
+    """The slot of the regular server that the latest client got last; -1: none yet."""
     servers: list[ServerFacts]
     clients: list[ClientFacts]
     connections: list[ConnectionFacts]
@@ -85,10 +85,11 @@ def take_snapshot(state: State, now: float, epoch: int) -> Snapshot:
     sessions = list(state.sessions)
     moved = _open_bytes(sessions)
     connections = [connection_facts(session) for session in sessions]
+    client = state.clients.latest
     newest = max(sessions, key=lambda session: session.opened, default=None)
     return Snapshot(
         epoch=epoch,
-        current=max(0, state.selector.turn - 1),
+        current=client.server if client else 0,
         servers=[server_facts(server, moved, now) for server in state.servers],
         clients=sorted(_client_facts(state, now, moved), key=lambda facts: facts.slot),
         connections=connections,

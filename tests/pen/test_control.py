@@ -47,7 +47,7 @@ REPLIES = [
     ("exit", "Exit is not enabled; restart with -X flag\n"),
     ("recent", ""),
     ("roundrobin", ""),
-    ("tcp_fastclose both", "both\n"),
+    ("tcp_fastclose both", ""),
     ("  mode  ", "no hash no roundrobin no stubborn no weight no prio\n"),
     ("# a comment", ""),
     ("block", ""),

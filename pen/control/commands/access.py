@@ -50,12 +50,12 @@ def _declare_readonly(registry: Registry) -> None:
 
 def _readonly(
     pen: Pen, address: str | None = None, mode: int | None = None, group: str | None = None
-) -> str:
+) -> str | None:
     if address is not None:
         with pen.changing():
             pen.state.settings.control_readonly = control_address(address, mode, group, pen.resolve)
     where = pen.state.settings.control_readonly
-    return where.address if where else "\n"
+    return where.address if where else None
 
 
 def _no_readonly(pen: Pen) -> None:

@@ -29,12 +29,12 @@ def declare(registry: Registry) -> None:
     registry.add(Command("no http_trust", "believe all clients", _trust_all))
 
 
-def _trust(pen: Pen, number: int | None = None) -> str:
+def _trust(pen: Pen, number: int | None = None) -> str | None:
     if number is not None:
         with pen.changing():
             pen.state.settings.http_trust = number
     trust = pen.state.settings.http_trust
-    return "\n" if trust is None else str(trust)
+    return None if trust is None else str(trust)
 
 
 def _trust_all(pen: Pen) -> None:

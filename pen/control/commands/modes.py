@@ -85,10 +85,9 @@ def _mode(pen: Pen) -> str:
     return " ".join(name if getattr(settings, name) else f"no {name}" for name in names)
 
 
-def _fastclose(pen: Pen, mode: str) -> str:
+def _fastclose(pen: Pen, mode: str) -> None:
     with pen.changing():
         pen.state.settings.tcp_fastclose = FastClose(mode)
-    return mode
 
 
 def _save_fastclose(pen: Pen) -> Iterable[str]:

@@ -89,7 +89,7 @@ def declare_name(
                 setattr(pen.state.settings, name, value)
             if silent:
                 return None
-        return getattr(pen.state.settings, name) or "\n"
+        return getattr(pen.state.settings, name) or None
 
     def none(pen: Pen) -> None:
         with pen.changing():

@@ -96,7 +96,7 @@ def test_moving_the_port_for_questions(pen, server, tmp_path):
     running = pen(server)
     first, second, taken = tmp_path / "first", tmp_path / "second", tmp_path / "taken"
     taken.write_text("precious")
-    assert running.ctl("control_readonly") == "\n"
+    assert running.ctl("control_readonly") == ""
     assert running.ctl(f"control_readonly {first} 666") == f"{first}\n"
     assert access(first)[0] == 0o666
     assert running.ctl(f"control_readonly {first} 660") == f"{first}\n"
