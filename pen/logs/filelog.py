@@ -40,7 +40,13 @@ class FileLog:
         self._lines.append(line)
 
     def flush(self) -> None:
-        """Write what was noted. A full disk or a stuck pipe is said once, and tried again."""
+        """Write what was noted. A full disk or a stuck pipe is said once, and tried again.
+
+        Once closed it does nothing: its descriptor's number may be a client's by then.
+        """
+        if self._fd < 0:
+            self._lines.clear()
+            return
         data = self._rest + b"".join(self._lines)
         count = len(self._lines)
         self._lines.clear()
@@ -68,3 +74,4 @@ class FileLog:
         """Write the rest and close."""
         self.flush()
         os.close(self._fd)
+        self._fd = -1
