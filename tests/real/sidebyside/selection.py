@@ -86,6 +86,7 @@ SCENARIOS = (
         ),
         "-h",
     ),
+    Scenario("hash meets a server that is down", (clients(MANY),), "-P -h", down="A"),
     Scenario(
         "hash meets an unused slot",
         (
@@ -112,6 +113,7 @@ SCENARIOS = (
         "{listen} {A}:0:0:4 {B}:0:0:2 {C}:0:0:1",
     ),
     Scenario("weight without weights", (clients("1 2"),), "-W"),
+    Scenario("weight without weights, emergency server", (clients("1 2"),), "-W -e {E}"),
     Scenario(
         "prio",
         (
@@ -186,6 +188,8 @@ SCENARIOS = (
         "-P -e {E}",
         "{listen} {A} {B}",
     ),
+    Scenario("all are full", (align("B"), come("1a 2a 3a 4a")), "-r -P -e {E}",
+             "{listen} {A}:1 {B}:1"),
     Scenario("emergency server is down", (clients("1 2"),), "-P -e {E}", down="A B C E"),
     Scenario(
         "all are down, then one comes back",
@@ -199,6 +203,18 @@ SCENARIOS = (
         "{listen} {A} {B}",
         down="A B",
     ),
+    Scenario(
+        "blacklist by hand",
+        (
+            align(),
+            ctl("server 1 blacklist 100"),
+            clients("1 1 1"),
+            ctl("server 1 blacklist 0"),
+            clients("1 1 1"),
+        ),
+        "-r",
+    ),
+    Scenario("the client table is full", (clients("1 2 3 4"), ctl("recent")), "-h -c 3"),
     Scenario(
         "abuse server",
         (
@@ -272,6 +288,17 @@ SCENARIOS = (
             servers("addr", "port"),
         ),
         "-r",
+    ),
+    Scenario(
+        "a slot more",
+        (
+            align("B"),
+            ctl("server 2 address 127.0.0.1 port {Cport}"),
+            clients("1 1 1 1 1"),
+            servers("port"),
+        ),
+        "-r",
+        "{listen} {A} {B}",
     ),
     Scenario(
         "no more clients than connections",

@@ -13,6 +13,7 @@ from tests.real.sidebyside.steps import (
     got,
     greeted,
     hup,
+    identity,
     log,
     logged,
     page,
@@ -181,6 +182,14 @@ SCENARIOS = (
                     c="exit status -2\nleft: control pid", ours="exit status 0\nleft: "),
         ),
         "-p {folder}/pid",
+    ),
+    Scenario(
+        "another user",
+        (
+            identity("Uid", "Gid"),
+            clients("1"),
+        ),
+        "-h -u nobody",
     ),
     Scenario("signals that are for something", (clients("1"), page("Max"), clients("1")), "-h"),
     Scenario(

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.real.peers import wait_for
 from tests.real.sidebyside.scene import DEADLINE, OURS, C, Scene
@@ -352,6 +353,18 @@ def got(name):
         return scene.servers[name].got.decode().splitlines()
 
     return Step(f"{name} got", play)
+
+
+def identity(*names):
+    """As who pen runs: these lines of /proc/PID/status."""
+
+    def play(scene):
+        for line in Path(f"/proc/{scene.pen.pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in names:
+                yield f"{name}: {' '.join(value.split())}"
+
+    return Step(f"identity {names}", play)
 
 
 def ends(number=None):
