@@ -38,7 +38,9 @@ bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writ
 peers:
 	@sh .ci/peers apache2:/usr/sbin/apache2 nginx-light:/usr/sbin/nginx pen:/usr/bin/pen \
 	    curl:curl openssl:openssl mandoc:mandoc chromium:chromium logrotate:/usr/sbin/logrotate \
-	    systemd:systemd-analyze slapd:/usr/sbin/slapd ldap-utils:ldapsearch iproute2:/usr/sbin/ip procps:/usr/sbin/sysctl
+	    systemd:systemd-analyze slapd:/usr/sbin/slapd ldap-utils:ldapsearch \
+	    bind9:/usr/sbin/named bind9-dnsutils:dig dnsperf:dnsperf \
+	    iproute2:/usr/sbin/ip procps:/usr/sbin/sysctl
 
 bench-peers: peers
 	@sh .ci/peers haproxy:haproxy wrk:wrk strace:strace libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
