@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,7 @@ from types import FrameType
 import click
 
 from bench.loads import LoadError
-from bench.origin import upload_sink, web_server
+from bench.origin import DNS, SINK, WEB, name_servers, upload_sink, web_server
 from bench.peers import PEERS, ROOT, Balancer, Peer, balancing
 from bench.processes import StartError
 from bench.report import Results, calls_table, figures_table
@@ -41,8 +41,8 @@ class Bench:
     peers: Sequence[Peer]
     effort: Effort
     folder: Path
-    web: Sequence[str]
-    sink: str
+    servers: Mapping[str, Sequence[str]]
+    """By what they serve."""
     results: Results
 
     def run(self) -> None:
@@ -83,8 +83,7 @@ class Bench:
             self.results.add(work, peer, found)
 
     def _balancing(self, peer: Peer, work: Work) -> contextlib.AbstractContextManager[Balancer]:
-        servers = [self.sink] if work.sink else self.web
-        return balancing(peer, work.setup, servers, self.folder)
+        return balancing(peer, work.setup, self.servers[work.behind], self.folder)
 
     def _failed(self, work: Work, peer: Peer, error: Exception) -> None:
         self.results.add_failure(work, peer, error)
@@ -104,14 +103,15 @@ def _progress(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _surroundings() -> Iterator[tuple[Path, list[str], str]]:
-    """Yield a temporary folder, the web server's addresses and the upload sink's."""
+def _surroundings() -> Iterator[tuple[Path, dict[str, list[str]]]]:
+    """Yield a temporary folder, and the addresses of the servers by what they serve."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         web_server(Path(folder)) as web,
         upload_sink() as sink,
+        name_servers(Path(folder)) as dns,
     ):
-        yield Path(folder), web, sink
+        yield Path(folder), {WEB: web, SINK: [sink], DNS: dns}
 
 
 def _report(works: Sequence[Work], peers: Sequence[Peer], results: Results, took: float) -> str:
@@ -133,7 +133,11 @@ def _report(works: Sequence[Work], peers: Sequence[Peer], results: Results, took
     for work in works:
         for figure in work.figures:
             table = calls_table(figure, peers, results)
-            lines += ["", f"{figure.title.capitalize()}, by name:", "", *table] if table else []
+            lines += (
+                ["", f"{figure.title[0].upper()}{figure.title[1:]}, by name:", "", *table]
+                if table
+                else []
+            )
     if results.failures:
         lines += ["", "Failed:", "", *(f"- {failure}" for failure in results.failures)]
     return "\n".join(lines) + "\n"
@@ -213,10 +217,10 @@ def main(
     results = Results()
     began = time.monotonic()
     try:
-        with _surroundings() as (folder, web, sink):
-            Bench(works, peers, effort, folder, web, sink, results).run()
+        with _surroundings() as (folder, servers):
+            Bench(works, peers, effort, folder, servers, results).run()
     except StartError as error:
-        raise click.ClickException(f"the web server did not start: {error}") from error
+        raise click.ClickException(f"a server did not start: {error}") from error
     _progress("")
     report = _report(works, peers, results, time.monotonic() - began)
     output.write_text(report)

@@ -10,10 +10,11 @@ import select
 import socket
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
-from bench.origin import PAGE_BYTES
+from bench.origin import PAGE_BYTES, QUESTION
 
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; leaves the port to connect, so ports do not run out
 ANSWER_DEADLINE = 30.0  # seconds without any answer at all
@@ -242,3 +243,33 @@ def _pieces(size: int) -> Iterator[memoryview]:
     zeros = memoryview(bytes(BUFFER))
     for start in range(0, size, BUFFER):
         yield zeros[: min(BUFFER, size - start)]
+
+
+def dnsperf(port: int, clients: int, count: int, rate: int | None) -> int:
+    """Ask `count` DNS questions from `clients` ports; returns the number of answers.
+
+    `rate`: at most so many a second; None: up to 100 at once, as fast as answers come.
+
+    Raises:
+        LoadError: dnsperf failed, or more than 1 of 1,000 questions were lost.
+    """
+    with tempfile.NamedTemporaryFile("w", prefix="questions-") as questions:
+        questions.write(f"{QUESTION}\n" * count)
+        questions.flush()
+        command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", questions.name]
+        command += ["-n", "1", "-t", "2", "-c", str(clients)]
+        if rate is not None:
+            command += ["-Q", str(rate)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    answers, lost = parse_dnsperf(done.stdout)
+    if done.returncode or answers + lost != count or lost * 1000 > count:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise LoadError(f"{answers} of {count} questions answered, {lost} lost; {said[-1:]}")
+    return answers
+
+
+def parse_dnsperf(output: str) -> tuple[int, int]:
+    """Read answers without error and questions lost from dnsperf's output."""
+    good = re.search(r"Response codes:.*?NOERROR (\d+)", output)
+    lost = re.search(r"Queries lost:\s+(\d+)", output)
+    return int(good[1]) if good else 0, int(lost[1]) if lost else 0

@@ -1,14 +1,16 @@
-"""The servers behind the balancers: one nginx for all of them, and a sink for uploads."""
+"""The servers behind the balancers: one nginx, a sink for uploads, and two name servers."""
 
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.processes import free_port, running
 
 ORIGIN_HOSTS = ("127.0.1.1", "127.0.1.2")  # two addresses of the one nginx: two slots
+WEB, SINK, DNS = "web", "sink", "dns"
+QUESTION = "www.bench.test A"
 PAGE_BYTES = 1024
 BULK_BYTES = 1 << 30
 SINK_BUFFER = 1 << 18
@@ -67,6 +69,48 @@ def _make_bulk(path: Path, size: int) -> None:
         buffer = bytearray(SINK_BUFFER)
         while bulk.readinto(buffer):
             pass
+
+
+NAMED = """\
+options {{
+    directory "{folder}";
+    pid-file "{folder}/pid";
+    session-keyfile "{folder}/key";
+    listen-on port {port} {{ {host}; }};
+    listen-on-v6 {{ none; }};
+    recursion no;
+    dnssec-validation no;
+}};
+controls {{ }};
+zone "bench.test" {{ type primary; file "zone"; }};
+"""
+ZONE = """\
+$TTL 60
+@   SOA ns hostmaster 1 60 60 60 60
+@   NS ns
+ns  A 127.0.0.1
+www A 192.0.2.1
+"""
+
+
+@contextmanager
+def name_servers(folder: Path) -> Iterator[list[str]]:
+    """Run two bind9 with one thread each; yields their `host:port`."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(_name_server(folder / f"named{n}")) for n in (1, 2)]
+
+
+@contextmanager
+def _name_server(folder: Path) -> Iterator[str]:
+    folder.mkdir()
+    host = "127.0.0.1"  # bind9 listens on addresses of interfaces only
+    port = free_port(host)
+    config = folder / "named.conf"
+    config.write_text(NAMED.format(folder=folder, host=host, port=port))
+    (folder / "zone").write_text(ZONE)
+    with running(["named", "-g", "-n", "1", "-c", str(config)], folder / "log") as named:
+        named.wait_until_listening(host, port)
+        yield f"{host}:{port}"
 
 
 @contextmanager

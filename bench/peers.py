@@ -34,6 +34,8 @@ class Setup:
     """Log requests to a file (pens only)."""
     tls: Key | None = None
     """Clients come by TLS, and its certificate has such a key."""
+    udp: bool = False
+    """Balance UDP (haproxy cannot)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Peer:
     command: Callable[[Order], list[str]]
     env: dict[str, str] = field(default_factory=dict)
     is_pen: bool = True
+    does_udp: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def balancing(peer: Peer, setup: Setup, servers: Sequence[str], folder: Path) ->
     try:
         command = peer.command(Order(setup, port, servers, home))
         with running(command, home / "log", peer.env) as process:
-            process.wait_until_listening(HOST, port)
+            process.wait_until_listening(HOST, port, udp=setup.udp)
             yield Balancer(peer, port, process)
     except StartError as error:
         raise StartError(f"{peer.label}: {error}") from error
@@ -97,6 +100,8 @@ def _pen_arguments(order: Order) -> list[str]:
     arguments = ["-f", "-c", str(setup.clients), "-x", str(setup.connections)]
     if not setup.tracking:
         arguments.append("-r")
+    if setup.udp:
+        arguments.append("-U")
     if setup.headers:
         arguments.append("-H")
     if setup.log:
@@ -178,7 +183,7 @@ stream {{
         {servers}
     }}
     server {{
-        listen {host}:{port} backlog=500 {tls};
+        listen {host}:{port} {kind} {tls};
         proxy_pass servers;
         proxy_connect_timeout 3s;
         proxy_timeout 1h;
@@ -207,6 +212,7 @@ def _nginx(order: Order) -> list[str]:
             host=HOST,
             port=order.port,
             tls=_nginx_tls(order),
+            kind="udp" if order.setup.udp else "backlog=500",
         )
     )
     return ["nginx", "-c", str(config), "-e", str(order.folder / "error.log")]
@@ -262,7 +268,14 @@ PEERS = {
             _our_pen_on_debian_python,
             {"PYTHONPATH": f"{ROOT}:{_site_packages()}"},
         ),
-        Peer("haproxy", "haproxy", lambda: _first_line("haproxy", "-v"), _haproxy, is_pen=False),
+        Peer(
+            "haproxy",
+            "haproxy",
+            lambda: _first_line("haproxy", "-v"),
+            _haproxy,
+            is_pen=False,
+            does_udp=False,
+        ),
         Peer("nginx", "nginx stream", lambda: _first_line("nginx", "-v"), _nginx, is_pen=False),
     )
 }

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,14 +36,15 @@ class Running:
         said = self.log.read_text(errors="replace").strip().splitlines()
         return said[-1] if said else "it said nothing"
 
-    def wait_until_listening(self, host: str, port: int) -> None:
-        """Return when host:port accepts connections.
+    def wait_until_listening(self, host: str, port: int, *, udp: bool = False) -> None:
+        """Return when host:port accepts connections, or (`udp`) is bound.
 
         Raises:
             StartError: the process ended, or START_DEADLINE passed.
         """
         deadline = time.monotonic() + START_DEADLINE
-        while not _accepts(host, port):
+        ready = _receives if udp else _accepts
+        while not ready(host, port):
             status = self.process.poll()
             if status is not None:
                 raise StartError(f"ended with status {status}: {self.last_words()}")
@@ -57,6 +59,13 @@ def _accepts(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _receives(host: str, port: int) -> bool:
+    """Whether a UDP socket is bound there, found without sending to it (proc_net(5))."""
+    bound = f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+    lines = Path("/proc/net/udp").read_text().splitlines()[1:]
+    return any(line.split()[1] == bound for line in lines)
 
 
 @contextmanager

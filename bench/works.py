@@ -1,7 +1,7 @@
 """What is measured: each work says how the balancers are set up and what one round does.
 
-To add a work (UDP queries, paced latency, more servers or ACL entries): write its round
-function, which returns a value per figure, and put it in WORKS.
+To add a work (paced latency, more servers or ACL entries): write its round function, which
+returns a value per figure, and put it in WORKS.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from functools import partial
 
 from bench import loads, measure
 from bench.certificates import Key
-from bench.origin import BULK_BYTES
+from bench.origin import BULK_BYTES, DNS, SINK, WEB
 from bench.peers import HOST, Balancer, Peer, Setup
 
 TRACKED_CLIENTS = 2_000
@@ -33,10 +33,16 @@ class Effort:
     """New clients in each round of the scale work."""
     bulk: int
     """Bytes of each transfer."""
+    queries: int
+    """DNS queries in all rounds together."""
 
 
-FULL = Effort(rounds=7, seconds=3, visits=10_000, first_timers=20_000, bulk=BULK_BYTES)
-QUICK = Effort(rounds=2, seconds=1, visits=4_000, first_timers=500, bulk=BULK_BYTES // 4)
+FULL = Effort(
+    rounds=7, seconds=3, visits=10_000, first_timers=20_000, bulk=BULK_BYTES, queries=200_000
+)
+QUICK = Effort(
+    rounds=2, seconds=1, visits=4_000, first_timers=500, bulk=BULK_BYTES // 4, queries=40_000
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,15 @@ class Work:
     """Measure one round, whose number is given; raises LoadError when the work was not done."""
     fresh: bool = False
     """Start the balancer anew for each round (else it stays up for all rounds of the work)."""
-    sink: bool = False
-    """The server behind is the upload sink instead of the web server."""
+    behind: str = WEB
+    """The servers behind: WEB, the upload SINK or DNS."""
     most_rounds: int | None = None
     """Where a round is long, or its result hardly varies."""
 
     def is_for(self, peer: Peer) -> bool:
         """Whether this balancer can do it."""
+        if self.setup.udp and not peer.does_udp:
+            return False
         return peer.is_pen or not (self.setup.headers or self.setup.log)
 
 
@@ -157,7 +165,7 @@ def _bulk_work(
     title: str,
     transfer: Callable[[int, int], int],
     *,
-    sink: bool,
+    behind: str = WEB,
     tls: Key | None = None,
     asked: float = 0.35,
 ) -> Work:
@@ -167,7 +175,7 @@ def _bulk_work(
 
     kind = "bulk" if tls is None else "TLS bulk"
     figure = Figure(name, f"{kind}, {title}, one connection", "ms per GB", asked)
-    return Work(name, (figure,), Setup(tls=tls), run, sink=sink)
+    return Work(name, (figure,), Setup(tls=tls), run, behind=behind)
 
 
 def _handshake_work(name: str, title: str, key: Key) -> Work:
@@ -188,6 +196,31 @@ def _idle(balancer: Balancer, _effort: Effort, _number: int) -> Round:
         served = idle.ask_all()
         grown = measure.tree_pss_kib(balancer.pid) - before
     return Round({"idle-memory": grown / served, "idle-total": (before + grown) / 1024})
+
+
+def _dns_work(clients: int, rate: int | None, asked: float | None) -> Work:
+    """Queries from so many ports; at `rate` a second, or as fast as answers come."""
+    name = f"dns-{clients}" + (f"-{rate}" if rate else "")
+    paced = f", {rate:,} a second" if rate else ""
+
+    def run(balancer: Balancer, effort: Effort, _number: int) -> Round:
+        count = effort.queries // effort.rounds
+        before = measure.tree_cpu_ns(balancer.pid)
+        answers = loads.dnsperf(balancer.port, clients, count, rate)
+        cost = (measure.tree_cpu_ns(balancer.pid) - before) / answers / 1000
+        return Round({name: cost, f"{name}-lost": count - answers})
+
+    ports = "port" if clients == 1 else "ports"
+    figure = Figure(name, f"DNS query by UDP, {clients} client {ports}{paced}", "µs", asked)
+    lost = Figure(f"{name}-lost", f"lost of {figure.title}", "per round", compared=False)
+    return Work(name, (figure, lost), Setup(udp=True), run, behind=DNS)
+
+
+def _dns_calls(balancer: Balancer, _effort: Effort, _number: int) -> Round:
+    with measure.count_system_calls(balancer.pid) as counted:
+        queries = loads.dnsperf(balancer.port, 10, 5_000, None)
+    value = counted.calls.total() / queries
+    return Round({"calls-dns": value}, {"calls-dns": counted.calls}, {"calls-dns": queries})
 
 
 WORKS = {
@@ -222,15 +255,14 @@ WORKS = {
         _wrk_work(1, None, close=False),
         _http_work("headers", "-H", Setup(headers=True)),
         _http_work("log", "-l FILE", Setup(log=True)),
-        _bulk_work("bulk-down", "server to client", loads.download, sink=False),
-        _bulk_work("bulk-up", "client to server", loads.upload, sink=True),
+        _bulk_work("bulk-down", "server to client", loads.download),
+        _bulk_work("bulk-up", "client to server", loads.upload, behind=SINK),
         _handshake_work("tls-rsa", "RSA-2048", Key.RSA),
         _handshake_work("tls-ecdsa", "ECDSA P-256", Key.ECDSA),
         _bulk_work(
             "tls-bulk-down",
             "server to client",
             partial(loads.download, tls=True),
-            sink=False,
             tls=Key.ECDSA,
             asked=1.25,
         ),
@@ -238,7 +270,7 @@ WORKS = {
             "tls-bulk-up",
             "client to server",
             partial(loads.upload, tls=True),
-            sink=True,
+            behind=SINK,
             tls=Key.ECDSA,
             asked=1.25,
         ),
@@ -260,5 +292,16 @@ WORKS = {
         ),
         _calls_work("calls-short", "short connection", close=True),
         _calls_work("calls-keepalive", "keep-alive request", close=False),
+        _dns_work(1, None, 1.4),
+        _dns_work(10, None, 1.4),
+        _dns_work(10, 5_000, None),
+        Work(
+            "calls-dns",
+            (Figure("calls-dns", "system calls per DNS query, 10 client ports", "calls"),),
+            Setup(udp=True),
+            _dns_calls,
+            behind=DNS,
+            most_rounds=2,
+        ),
     )
 }

@@ -226,9 +226,8 @@ class Sessions(Generic[S]):
         """
         tried = session.server
         if session.state is OPEN:
-            session.state = CONNECTING
+            self.reopened(session)
             session.initial = tried
-            self.pending += 1
         if blame:
             tried.fail(self.settings.blacklist, now, epoch)
         following = self.selector.after(tried, session.initial)
@@ -257,7 +256,7 @@ class Sessions(Generic[S]):
             client.server = server.slot
 
     def reopened(self, session: Session) -> None:
-        """The idle connection that a session began with was dead: its server is asked again."""
+        """The server is not there after all: an idle connection was dead, or UDP was refused."""
         session.state = CONNECTING
         self.pending += 1
 

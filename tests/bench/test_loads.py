@@ -23,6 +23,15 @@ Requests/sec:   7012.00
 """
 
 
+DNSPERF = """\
+  Queries sent:         5000
+  Queries completed:    4999 (99.98%)
+  Queries lost:         2 (0.04%)
+
+  Response codes:       NOERROR 4998 (99.98%), SERVFAIL 1 (0.02%)
+"""
+
+
 @pytest.fixture
 def web_port(tmp_path):
     """Port of nginx at 127.0.0.1, where the loads connect."""
@@ -67,6 +76,11 @@ def hang_up(listener):
 def test_wrk_output_gives_answers_and_errors():
     assert loads.parse_wrk(WRK) == (7012, 15)
     assert loads.parse_wrk("unable to connect") == (0, 0)
+
+
+def test_dnsperf_output_gives_answers_and_losses():
+    assert loads.parse_dnsperf(DNSPERF) == (4998, 2)
+    assert loads.parse_dnsperf("Queries sent: 5000") == (0, 0)
 
 
 def test_addresses_are_distinct_and_loopback():
