@@ -409,9 +409,10 @@ def test_settings_are_written_and_read_back(balance, server, pen, tmp_path, clie
 
 
 def test_nothing_spins_when_clients_are_gone(balance, server):
-    running = balance(server())
-    for _ in range(50):
-        with udp_socket() as one:
+    running = balance(server(lambda datagram: [datagram] * 3))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(udp_socket()) for _ in range(50)]
+        for one in clients:
             one.sendto(b"x", ("127.0.0.1", running.port))
     until(lambda: connections(running) == [50], "all have a session")
     used = running.cpu()
