@@ -23,6 +23,8 @@ SILENCE = 200.0
 MARGIN = 1.0
 """Seconds by which a connection must be nearer than one to another port of the server to be it."""
 
+_NEVER = float("inf")
+
 Key = tuple[bytes, bytes, bytes]  # pen's address, its port, server's address
 
 
@@ -42,7 +44,7 @@ class _Connection:
     """What all news of this connection repeats, and no other has."""
     opened: float
     heard: float
-    closed: float = float("inf")
+    closed: float = _NEVER
 
     def distance(self, began: float, latest: float) -> float:
         """Return by how many seconds the connection missed this span; 0 if it was open in it."""
@@ -82,24 +84,28 @@ class Connections:
             now: The time.
             ended: Whether it has ended now.
         """
-        some = self._known.setdefault(key, [])
-        connection = next(
-            (c for c in reversed(some) if c.identity == identity and c.server_port == server_port),
-            None,
-        )
+        some = self._known.get(key)
+        connection = None if some is None else _of(some, server_port, identity)
         if connection is None:
-            for each in some:
-                if each.server_port == server_port and each in self._open:
-                    self._end(each, now)
             connection = _Connection(key, server_port, client, identity, now - lasted, now)
-            some.append(connection)
+            if some is None:
+                self._known[key] = [connection]
+            else:
+                self._end_others(some, server_port, now)
+                some.append(connection)
             self._open[connection] = None
-        elif connection in self._open:
+        elif connection.closed is _NEVER:
             connection.heard = now
             self._open.move_to_end(connection)
-        if ended and connection in self._open:
+        if ended and connection.closed is _NEVER:
             self._end(connection, now)
         self._forget(now)
+
+    def _end_others(self, some: list[_Connection], server_port: bytes, now: float) -> None:
+        """Where a port is used anew, the connection that had it is over."""
+        for each in some:
+            if each.server_port == server_port and each.closed is _NEVER:
+                self._end(each, now)
 
     def client(
         self, key: Key, server_port: bytes | None, began: float, latest: float
@@ -154,3 +160,11 @@ class Connections:
         some.remove(connection)
         if not some:
             del self._known[connection.key]
+
+
+def _of(some: list[_Connection], server_port: bytes, identity: bytes) -> _Connection | None:
+    """Return the connection that news with this identity is of, if it is known."""
+    for each in reversed(some):
+        if each.identity == identity and each.server_port == server_port:
+            return each
+    return None
