@@ -286,8 +286,9 @@ class Balancer:
         return "nowhere, for pen is ending" if ending else self.state.settings.listen
 
     def controlled_on(self) -> str:
-        """Address of the control port."""
-        return str(self._control.endpoint) if self.running and self._control.endpoint else ""
+        """Address of the control port, as it was given."""
+        given = self.options.control
+        return given.address if given and self.running and self._control.endpoint else ""
 
     def status_page(self) -> str:
         """The status page."""

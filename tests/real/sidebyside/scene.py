@@ -4,7 +4,6 @@ What differs from run to run by nature (ports, pids, times, folders) is replaced
 that is noted, so that the notes of two programs can be compared line by line.
 """
 
-import contextlib
 import re
 import socket
 import subprocess
@@ -15,8 +14,6 @@ from tests.real.peers import SUITE, free_port, wait_for
 from tests.real.sidebyside.servers import NamedServer, Silent
 
 DEADLINE = 10.0
-NOT_LISTED = "EFX"
-"""Servers that are no regular ones: options name them."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +114,14 @@ class Scene:
         """All that it printed."""
         return self.pen.said()
 
-    def connect(self, client, port=None):
+    def connect(self, client):
         """A connection from this address to pen."""
         stream = socket.socket(socket.AF_INET6 if ":" in client else socket.AF_INET)
         stream.settimeout(DEADLINE)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         host, _, own_port = client.partition("#")
         stream.bind((host, int(own_port or 0)))
-        stream.connect((stream.getsockname()[0] if ":" in host else "127.0.0.1", port or self.port))
+        stream.connect((stream.getsockname()[0] if ":" in host else "127.0.0.1", self.port))
         return stream
 
     def settled(self):
@@ -134,8 +131,7 @@ class Scene:
             found = re.search(r"(\d+) used", self.ctl("status"))
             return int(found[1]) if found else -1
 
-        with contextlib.suppress(AssertionError):
-            wait_for(lambda: self.ended() or open_connections() == len(self.held), "", 2.0)
+        wait_for(lambda: open_connections() == len(self.held), "pen sees who came and left")
 
     def send(self, number):
         self.pen.signal(number)

@@ -55,6 +55,17 @@ def test_the_background(program, server, tmp_path):
 
 
 @PROGRAMS
+@pytest.mark.parametrize("host", ["127.0.0.1:", "localhost:", ""])
+def test_control_over_tcp(peers, program, server, host):
+    port = free_port()
+    command = [program.pen, "-f", "-u", "root", "-C", f"{host}{port}", str(free_port()), server]
+    peers.start("pen", command, lambda: accepts("127.0.0.1", port))
+    for penctl in (C.penctl, OURS.penctl):
+        done = subprocess.run([penctl, f"127.0.0.1:{port}", "control"], capture_output=True)
+        assert done.stdout.decode() == f"{host}{port}\n"
+
+
+@PROGRAMS
 @pytest.mark.parametrize("words", [(), ("-y",), ("-t",)], ids=["nothing", "unknown", "half"])
 def test_bad_usage(program, words):
     """What docs/compatibility.md tells of it."""
