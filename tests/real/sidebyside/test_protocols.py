@@ -7,26 +7,28 @@ import pytest
 
 from tests.certificates import Authority
 from tests.real.apache import Apache
+from tests.real.bind9 import Named, dig
 from tests.real.farm import HOSTS
-from tests.real.peers import accepts, free_port
+from tests.real.peers import accepts, free_port, receives
 from tests.real.sidebyside.scene import OURS, C
 from tests.real.slapd import Slapd, ldapsearch
 
+CLIENTS = (1, 2, 3, 4, 1, 2, 3)
 NAME = "www.example"
 
 
 @pytest.fixture
 def both(peers):
-    """Start both pens with these options and servers; their ports."""
+    """Start both pens with these options and servers, and wait until they serve; their ports."""
 
-    def start(*options, servers):
-        return [run(program, *options, servers=servers) for program in (C, OURS)]
-
-    def run(program, *options, servers):
-        port = free_port()
-        command = [program.pen, "-f", *options, f"127.0.0.1:{port}", *servers]
-        peers.start(f"pen-{program.name}", command, lambda: accepts("127.0.0.1", port))
-        return port
+    def start(*options, servers, serves=lambda port: accepts("127.0.0.1", port)):
+        ports = []
+        for program in (C, OURS):
+            port = free_port()
+            command = [program.pen, "-f", *options, f"127.0.0.1:{port}", *servers]
+            peers.start(f"pen-{program.name}", command, lambda port=port: serves(port))
+            ports.append(port)
+        return ports
 
     return start
 
@@ -68,6 +70,25 @@ def test_https(peers, both):
     of_c, of_ours = (s_client(port, authority.file, "nobody.example") for port in ports)
     assert f"subject=CN = {NAME}" in of_ours
     assert not [line for line in of_c if line.startswith("subject=")]
+
+
+def test_dns(peers, both):
+    """bind9 over UDP, asked by dig from several addresses; `who` tells which server it was."""
+    servers = [f"127.0.0.1:{Named(peers, name).port}" for name in ("ns1", "ns2", "ns3")]
+    of_c, of_ours = (
+        [
+            *(
+                dig("127.0.0.1", port, "who", "TXT", "-b", f"127.0.0.{client}")
+                for client in CLIENTS
+            ),
+            dig("127.0.0.1", port, "www", "A"),
+            dig("127.0.0.1", port, "large", "TXT", "+bufsize=4096", "+ignore"),
+        ]
+        for port in both("-U", "-h", servers=servers, serves=receives)
+    )
+    assert of_ours == of_c
+    assert len(set(of_c)) == 3 + 2
+    assert len(of_c[-1]) > 2500
 
 
 def curl(port, authority, version):
