@@ -1,16 +1,22 @@
 """The log in use, which follows the settings `log` and `log_format`."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from pen.core.address import Resolve
 from pen.core.applying import Prepared
 from pen.core.session import Session
 from pen.core.settings import LogFormat, Settings
-from pen.logs import RequestLog, open_log
-from pen.logs.connections import ConnectionLog, Loop
+from pen.logs import RequestLog, open_log, penlogdlog
+from pen.logs.connections import ConnectionLog
+from pen.logs.connections import Loop as Turns
 from pen.logs.observer import make_observer
 
 Observe = Callable[[Session, bytes], None]
+
+
+class Loop(Turns, penlogdlog.Loop, Protocol):
+    """What the logs need of the loop."""
 
 
 class CurrentLog:
@@ -42,7 +48,7 @@ class CurrentLog:
         moves = wanted.log != applied.log
         if not moves and wanted.log_format is applied.log_format:
             return None
-        new = open_log(wanted.log, self._find) if moves and wanted.log is not None else None
+        new = self._open(wanted.log) if moves and wanted.log is not None else None
 
         def commit() -> None:
             if moves:
@@ -51,6 +57,13 @@ class CurrentLog:
             self._tell(wanted.log_format)
 
         return Prepared(commit, new.close if new is not None else _no_log)
+
+    def _open(self, target: str) -> RequestLog:
+        return open_log(target, self._find, self._loop, self._tell_all)
+
+    def _tell_all(self) -> None:
+        if self._connections is not None:
+            self._connections.tell_all()
 
     def _tell(self, kind: LogFormat) -> None:
         """Have the log told what this format wants."""

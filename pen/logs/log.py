@@ -7,8 +7,10 @@ class RequestLog(Protocol):
     """Takes records during a turn of the loop and writes them at its end."""
 
     target: str
-    lost: int
-    """Records that could not be written or sent."""
+
+    @property
+    def lost(self) -> int:
+        """Records that could not be written or sent."""
 
     def record(self, client: str, epoch: int, server: str, piece: bytes) -> None:
         """Note that `client` sent `piece` to `server` at `epoch` (seconds since 1970)."""

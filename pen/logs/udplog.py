@@ -2,7 +2,7 @@
 
 import socket
 
-from pen.core.address import Resolve, parse_port
+from pen.core.address import Endpoint, Resolve, parse_port
 from pen.core.errors import AddressError, PenError
 from penlog import records
 
@@ -16,6 +16,7 @@ class UdpLog:
         self._find = find
         self._lines: list[bytes] = []
         self._size = 0
+        self.endpoint: Endpoint
         self._socket = self._open()
 
     def _open(self) -> socket.socket:
@@ -31,11 +32,12 @@ class UdpLog:
         except OSError as error:
             opened.close()
             raise PenError(f"cannot log to '{self.target}': {error.strerror}") from None
+        self.endpoint = endpoint
         return opened
 
     def record(self, client: str, epoch: int, server: str, piece: bytes) -> None:  # noqa: ARG002
         """Send a record; penlogd goes by the time of its arrival."""
-        self._send(records.datagram(client, server, piece), 1)
+        self.send(records.datagram(client, server, piece))
 
     def add(self, line: bytes) -> None:
         """Send a line together with others, at the latest when flushed."""
@@ -47,11 +49,12 @@ class UdpLog:
     def flush(self) -> None:
         """Send the lines that were gathered; records are not held back."""
         if self._lines:
-            self._send(b"".join(self._lines), len(self._lines))
+            self.send(b"".join(self._lines), len(self._lines))
             self._lines.clear()
             self._size = 0
 
-    def _send(self, datagram: bytes, lines: int) -> None:
+    def send(self, datagram: bytes, lines: int = 1) -> None:
+        """Send a datagram of so many lines."""
         try:
             self._socket.send(datagram)
         except OSError:
