@@ -104,21 +104,6 @@ class AccessLine:
         """Return the address that the server took for the client's: pen's."""
         return self.peer or self.text[self.client_start : self.client_end]
 
-    def span(self, came: float) -> tuple[float, float]:
-        """Return between which times the request began, if the line came in at that time.
-
-        By the duration if there is one, for then the server's clock does not matter.
-        """
-        if self.duration is not None:
-            return self._before(came)
-        stamp = self.stamp
-        if stamp is None:
-            return came, came
-        latest = stamp + self.shape.precision
-        if latest <= came:
-            return stamp, latest
-        return stamp, came if came > stamp else stamp
-
     def span_by_stamp(self, stamp: float) -> tuple[float, float]:
         """Return between which times the request began, by its stamp, or one that stands for it."""
         if self.shape.at_end and self.duration is not None:

@@ -1,161 +1,172 @@
-"""Which client sent the request that a web server logged: the join.
+"""Which client sent the request that a web server logged: the join by request and time.
 
 Pen tells which client sent which request to which server, and when that was. A line of the server's
-log is joined to a record with the same server and request.
+log is joined to a record with the same server and request: of those that its stamp allows, to the
+one whose *lag* is the most likely. The lag is the time from the record to the line, less the
+duration if the line shows it; what is left of it is the duration itself, or delays on the way.
 
-1. the *nearest* one in time that has not been used yet. The stamp says when the request began, give
-   or take its precision, and the request began before its line came in: within that span all
-   records are equally near, and the newest is taken, since most requests are answered quickly;
-2. failing that, the *newest* one, used or not, which is what penlogd 0.34.1 always takes.
+Lags are taken to be distributed log-normally. The likelihood of a lag x is then proportional to
+exp(-(ln x - ln m)**2 / (2 s**2)), where m is the mode: so the likeliest is the one nearest to m by
+ratio, and of two, x is likelier than y if x / m < m / y. `Habits` learns the mode of each server.
+
+A record may have several lines. Using each once seems right, as it has but one line; but one record
+lost, or one mistake, then makes more mistakes of the lines to come than it prevents (simulated with
+bench/logs.py). In files, where nothing is lost, it is right: `pairing`.
 
 Nothing here reads a clock or a socket: times are passed in, in seconds since 1970.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections import deque
-from typing import Any
-
-from sortedcontainers import SortedList
+from dataclasses import dataclass, field
 
 from penlog.records import DATAGRAM_REQUEST_MINIMUM
-
-_Entry = tuple[float, bytes]  # when, client
-_Entries = Any  # list[_Entry] | SortedList[_Entry], by time
-
-LONG = 1000
-"""A list of as many entries becomes a SortedList: faster from here on, much slower for a few."""
+from penlogd.accesslog import AccessLine
+from penlogd.habits import ANY, SHORTEST, Habits
 
 CEILING = 500_000
 """Records kept at most, however young they are."""
+
+
+ALONE = 2.0
+"""A record with no other of its kind within this many seconds is surely its line's."""
+
+BACKWARDS = 100.0
+"""How many times as far away a record counts that came after the line."""
+
+
+QUICK = 5.0
+"""Seconds of lag up to which a line and its only record teach."""
+
+_SERVERS = 10_000
+
+_CUT = 64
+"""Records forgotten of a kind before they are cut off its list, which moves all others."""
+
+_Record = tuple[float, bytes]  # when, client
+
+
+@dataclass(slots=True)
+class _Records:
+    """The records of one server and request by time, the first `gone` of them forgotten."""
+
+    known: list[_Record] = field(default_factory=list)
+    gone: int = 0
+
+    def is_alone(self) -> bool:
+        """Return whether no other record is near the newest."""
+        return self.gone == len(self.known) - 1 or self.known[-2][0] < self.known[-1][0] - ALONE
 
 
 class Attribution:
     """Pen's records, to be asked for the client of a request.
 
     Args:
-        capacity: Records to keep, used ones counted; None for no limit. The oldest go first.
+        capacity: Records to keep. The oldest go first.
         spared: Records younger than this many seconds stay beyond the capacity (up to `CEILING`):
             their lines may still be on the way.
-        window: A record further than this many seconds from the line is not its own.
-        oldest_first: Of the equally near take the oldest: for times in whole seconds, where the
-            time at which a line came in is not known.
     """
 
-    def __init__(
-        self,
-        capacity: int | None,
-        *,
-        spared: float = 0.0,
-        window: float = 60.0,
-        oldest_first: bool = False,
-    ) -> None:
-        self._capacity = CEILING if capacity is None else capacity
-        self._bounded = capacity is not None
+    def __init__(self, capacity: int, *, spared: float = 0.0) -> None:
+        self._capacity = capacity
         self._spared = spared
-        self._window = window
-        self._choose = _nearest_oldest if oldest_first else _nearest_newest
-        self._unused: dict[bytes, _Entries] = {}
-        self._newest: dict[bytes, _Entry] = {}
-        self._by_age: deque[tuple[_Entry, bytes]] = deque()
+        self._records: dict[bytes, _Records] = {}
+        self._habits: dict[tuple[bytes, bool], Habits] = {}
+        self._by_age: deque[tuple[float, bytes]] = deque()
 
     def __len__(self) -> int:
-        return len(self._by_age) if self._bounded else sum(map(len, self._unused.values()))
+        return len(self._by_age)
 
     def add(self, server: bytes, request: bytes, client: bytes, when: float) -> None:
         """Remember that the client sent the request to the server; records come in time order."""
         key = server + b" " + request[:DATAGRAM_REQUEST_MINIMUM]
-        entry = (when, client)
-        if key in self._unused:
-            self._insert(key, entry)
+        records = self._records.get(key)
+        if records is None:
+            records = self._records[key] = _Records()
+        known = records.known
+        if known and when < known[-1][0]:  # the clock was set back
+            insort(known, (when, client), records.gone)
         else:
-            self._unused[key] = [entry]
-        self._newest[key] = entry
-        if self._bounded:
-            self._by_age.append((entry, key))
-            if len(self._by_age) > self._capacity:
-                self._forget_old(when)
+            known.append((when, client))
+        self._by_age.append((when, key))
+        if len(self._by_age) > self._capacity:
+            self._forget_old(when)
 
-    def nearest(self, server: bytes, request: bytes, began: float, latest: float) -> bytes | None:
-        """Return the client of the nearest unused record in time, and use the record up.
+    def client(self, line: AccessLine, request: bytes, came: float) -> tuple[bytes, bool] | None:
+        """Return who sent a line's request, and whether at about that time; None if nobody did.
 
         Args:
-            server: The server that logged the request.
-            request: The request, escapes undone.
-            began: The earliest time at which the request may have begun.
-            latest: The latest such time.
+            line: The line.
+            request: Its request, escapes undone.
+            came: When it came.
         """
-        key = server + b" " + request[:DATAGRAM_REQUEST_MINIMUM]
-        unused = self._unused.get(key)
-        if unused is None:
+        records = self._records.get(line.server + b" " + request[:DATAGRAM_REQUEST_MINIMUM])
+        if records is None:
             return None
-        place = 0 if len(unused) == 1 else self._choose(unused, began, latest)
-        entry: _Entry = unused[place]
-        when, client = entry
-        if not began - self._window <= when <= latest + self._window:
-            return None
-        self._remove(key, unused, place)
-        return client
+        habits = self._of(line)
+        end, began, latest = habits.span(line, came)
+        when, client = self._likeliest(records, end, habits.mode, began, latest)
+        lag = end - when
+        newest = records.known[-1][0]
+        if 0.0 <= end - newest < QUICK and records.is_alone():
+            habits.learn(line, end - newest, newest)
+        return client, -ANY <= lag <= ANY
 
-    def newest(self, server: bytes, request: bytes) -> bytes | None:
-        """Return the client of the newest record, which may have been used before."""
-        entry = self._newest.get(server + b" " + request[:DATAGRAM_REQUEST_MINIMUM])
-        return None if entry is None else entry[1]
+    def _of(self, line: AccessLine) -> Habits:
+        """Return the habits of the line's server, with durations or without."""
+        key = (line.server, line.duration is None)
+        habits = self._habits.get(key)
+        if habits is None:
+            if len(self._habits) >= _SERVERS:
+                self._habits.clear()
+            habits = self._habits[key] = Habits()
+        return habits
 
-    def _insert(self, key: bytes, entry: _Entry) -> None:
-        unused = self._unused[key]
-        if type(unused) is not list:
-            unused.add(entry)
-        elif len(unused) < LONG:
-            insort(unused, entry)
-        else:
-            self._unused[key] = SortedList([*unused, entry])
+    def _likeliest(
+        self, records: _Records, end: float, mode: float, began: float, latest: float
+    ) -> _Record:
+        """Return the likeliest record.
 
-    def _remove(self, key: bytes, unused: _Entries, place: int) -> None:
-        if len(unused) == 1:
-            del self._unused[key]
-        else:
-            del unused[place]
+        Likelihood falls with the distance from the mode, so it is one of the two beside it.
+        """
+        known, first = records.known, records.gone
+        target = end - mode
+        target = began if target < began else latest if target > latest else target
+        after = bisect_right(known, (target, b"\xff"), first)
+        if after == len(known):
+            return known[-1]
+        if after == first:
+            return known[first]
+        older, newer = known[after - 1], known[after]
+        is_newer = self._is_newer_likelier(older[0], newer[0], end, mode, began, latest)
+        return newer if is_newer else older
+
+    @staticmethod
+    def _is_newer_likelier(
+        older: float, newer: float, end: float, mode: float, began: float, latest: float
+    ) -> bool:
+        if older < began or newer > latest:
+            return newer - latest < began - older
+        lag = end - newer
+        if lag < 0.0:
+            return end - older > BACKWARDS * -lag
+        return max(end - older, SHORTEST) * max(lag, SHORTEST) >= mode * mode
 
     def _forget_old(self, now: float) -> None:
         by_age = self._by_age
         while len(by_age) > self._capacity:
-            entry, key = by_age[0]
-            if now - entry[0] < self._spared and len(by_age) <= CEILING:
+            when, key = by_age[0]
+            if now - when < self._spared and len(by_age) <= CEILING:
                 return
             by_age.popleft()
-            self._forget(entry, key)
+            self._forget(key)
 
-    def _forget(self, entry: _Entry, key: bytes) -> None:
-        if self._newest.get(key) is entry:
-            del self._newest[key]
-        unused = self._unused.get(key)
-        if unused is None:
-            return
-        place = bisect_left(unused, entry) if type(unused) is list else unused.bisect_left(entry)
-        if place < len(unused) and unused[place] is entry:
-            self._remove(key, unused, place)
-
-
-def _nearest_newest(unused: _Entries, began: float, latest: float) -> int:
-    """Return the place of the last entry not after latest, or the next, if that is nearer."""
-    edge = (latest, b"\xff")  # sorts after every entry of that time
-    after = bisect_right(unused, edge) if type(unused) is list else unused.bisect_right(edge)
-    return _nearer(unused, after, began, latest)
-
-
-def _nearest_oldest(unused: _Entries, began: float, latest: float) -> int:
-    """Return the place of the first entry not before began, or the previous, if that is nearer."""
-    edge = (began, b"")  # sorts before every entry of that time
-    after = bisect_left(unused, edge) if type(unused) is list else unused.bisect_left(edge)
-    if after < len(unused) and unused[after][0] <= latest:
-        return int(after)
-    return _nearer(unused, after, began, latest)
-
-
-def _nearer(unused: _Entries, after: int, began: float, latest: float) -> int:
-    """Return after or the place before it, whichever is nearer to the span."""
-    if after == 0:
-        return 0
-    if after == len(unused) or began - unused[after - 1][0] <= unused[after][0] - latest:
-        return after - 1
-    return after
+    def _forget(self, key: bytes) -> None:
+        """Forget the oldest record of this key."""
+        records = self._records[key]
+        records.gone += 1
+        if records.gone == len(records.known):
+            del self._records[key]
+        elif records.gone > _CUT and records.gone > len(records.known) // 2:
+            del records.known[: records.gone]
+            records.gone = 0

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 from penlogd.accesslog import AccessLine
-from penlogd.attribution import Attribution
 from penlogd.connections import Connections, Unknown
 
 Span = Callable[[AccessLine, float], tuple[float, float]]
-"""A method of `AccessLine` that tells between which times the request began."""
+"""A method of `AccessLine` that tells between which times its connection was open."""
 
 
 @dataclass(slots=True)
@@ -34,44 +34,45 @@ class Statistics:
         return " ".join(f"{f.name}={getattr(self, f.name)}" for f in fields(self))
 
 
+class ByRequest(Protocol):
+    """Pen's records of requests."""
+
+    def client(self, line: AccessLine, request: bytes, when: float) -> tuple[bytes, bool] | None:
+        """Return who sent the request of a line, and whether at about the time passed in."""
+
+
 class Join:
     """Asks what pen told for the client of a line, and counts how it was found.
 
     Args:
-        attribution: Pen's records of requests.
+        requests: Pen's records of requests.
         connections: Pen's records of connections.
         statistics: Where it is counted.
         address: Brings an address into the spelling that keys of connections have.
-        span: When the request of a line began.
-        span_on_connection: The same, by the clock that told of the connections.
-        guess: Whether to take a record that was used before if there is no other.
+        span_on_connection: When a line's connection was open.
     """
 
     def __init__(
         self,
-        attribution: Attribution,
+        requests: ByRequest,
         connections: Connections,
         statistics: Statistics,
         address: Callable[[bytes], bytes],
         *,
-        span: Span = AccessLine.span,
         span_on_connection: Span = AccessLine.span_on_connection,
-        guess: bool = True,
     ) -> None:
-        self._attribution = attribution
+        self._requests = requests
         self._connections = connections
         self._statistics = statistics
         self._address = address
-        self._span = span
         self._span_on_connection = span_on_connection
-        self._guess = guess
 
     def client(self, line: AccessLine, when: float) -> bytes | None:
         """Return who sent the request, by the best rule that knows; None if none does.
 
         Args:
             line: The server's line.
-            when: The time that the spans are reckoned from.
+            when: When it came, or its stamp, as `requests` and `span_on_connection` take it.
         """
         if line.port is not None:
             client = self._by_port(line, line.port, when)
@@ -93,16 +94,14 @@ class Join:
         return client
 
     def _by_request(self, line: AccessLine, request: bytes, when: float) -> bytes | None:
-        """Return who asked for the same at about that time, else who did last."""
-        began, latest = self._span(line, when)
-        client = self._attribution.nearest(line.server, request, began, latest)
-        if client is not None:
-            self._statistics.joined += 1
-            return client
-        if self._guess:
-            client = self._attribution.newest(line.server, request)
-        if client is not None:
-            self._statistics.guessed += 1
-        else:
+        """Return who asked for the same at about that time, else who did at any."""
+        found = self._requests.client(line, request, when)
+        if found is None:
             self._statistics.unmatched += 1
+            return None
+        client, timely = found
+        if timely:
+            self._statistics.joined += 1
+        else:
+            self._statistics.guessed += 1
         return client

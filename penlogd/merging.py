@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 
 from penlog.records import RecordError, as_in_file, split_connection, split_file_line
 from penlogd.accesslog import AccessLine, LineFormat, unreadable
-from penlogd.attribution import CEILING, Attribution
+from penlogd.attribution import CEILING
 from penlogd.connections import Connections
 from penlogd.consolidator import canonical
 from penlogd.joining import Join, Statistics
+from penlogd.pairing import Pairing
 from penlogd.sorting import Item, Sorter
 
 AHEAD = CEILING // 2
@@ -120,14 +121,13 @@ class Merger:
             OSError: The temporary files cannot be read.
         """
         reach = self._jitter + self._longest
-        attribution = Attribution(0, spared=2 * reach, window=self._jitter, oldest_first=True)
+        pairing = Pairing(self._jitter, 2 * reach + 2.0)
         connections = Connections(2 * ON_A_CONNECTION + self._longest)
         join = Join(
-            attribution, connections, self.statistics, self._address,
-            span=AccessLine.span_by_stamp, span_on_connection=AccessLine.span_by_stamp,
-            guess=False,
+            pairing, connections, self.statistics, self._address,
+            span_on_connection=AccessLine.span_by_stamp,
         )  # fmt: skip
-        requests = self._feed_requests(attribution)
+        requests = self._feed_requests(pairing)
         tell = self._feed_connections(connections)
         for stamp, number, _, text in self._lines.sorted():
             self.statistics.lines += 1
@@ -151,8 +151,8 @@ class Merger:
         for sorter in (self._requests, self._connections, self._lines):
             sorter.close()
 
-    def _feed_requests(self, attribution: Attribution) -> Callable[[float], None]:
-        """Return what tells the attribution all records up to the jitter after a time."""
+    def _feed_requests(self, pairing: Pairing) -> Callable[[float], None]:
+        """Return what tells the pairing all records up to the jitter after a time."""
         waiting = _Ahead(_spread(self._requests.sorted()))
         ahead: deque[float] = deque()
 
@@ -166,7 +166,7 @@ class Merger:
                     self.looked_ahead = min(reached, self.looked_ahead or reached)
                     return
                 when, server, request, client = waiting.take()
-                attribution.add(server, request, client, when)
+                pairing.add(server, request, client, when)
                 ahead.append(when)
 
         return feed

@@ -1,0 +1,77 @@
+"""Which record is a line's, in files: the oldest that its stamp allows, each used once."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penlogd.accesslog import Shape
+from penlogd.pairing import LONG, Pairing
+from tests.penlogd.lines import GET, SERVER, client, line
+
+
+def records(*times, window=60.0, kept=1e9):
+    pairing = Pairing(window, kept)
+    for when in times:
+        pairing.add(SERVER, GET, client(when), when)
+    return pairing
+
+
+def nearest(pairing, began, latest):
+    found = pairing.client(line(began, shape=Shape(precision=latest - began)), GET, began)
+    return None if found is None else found[0]
+
+
+def test_each_record_is_used_once():
+    pairing = records(10)
+    assert nearest(pairing, 10, 11) == client(10)
+    assert nearest(pairing, 10, 11) is None
+
+
+@pytest.mark.parametrize(
+    ("began", "latest", "expected"),
+    [(10, 11, 10), (13, 14, 10), (16, 17, 20), (20, 20, 20), (9, 31, 10), (40, 41, 30), (1, 2, 10)],
+)
+def test_the_nearest_in_time_is_taken_and_within_the_span_the_oldest(began, latest, expected):
+    assert nearest(records(10, 20, 30), began, latest) == client(expected)
+
+
+def test_a_record_outside_the_window_is_not_its_own():
+    pairing = records(10, window=5)
+    assert nearest(pairing, 16, 17) is None
+    assert nearest(pairing, 3, 4) is None
+    assert nearest(pairing, 15, 16) == client(10)
+
+
+def test_old_records_are_forgotten():
+    pairing = records(1, 2, 3, 100, kept=50, window=1000)
+    assert len(pairing) == 1
+    assert nearest(pairing, 1, 2) == client(100)
+
+
+@given(
+    st.lists(st.integers(0, 50), max_size=30).map(sorted),
+    st.lists(st.tuples(st.integers(-5, 55), st.integers(0, 3)), max_size=40),
+)
+def test_as_the_plain_search_through_a_list(times, spans):
+    pairing, model = records(*times, window=10), list(times)
+
+    def gap(when, began, latest):
+        return max(began - when, when - latest, 0)
+
+    for began, length in spans:
+        latest = began + length
+        found = nearest(pairing, began, latest)
+        best = min((gap(t, began, latest) for t in model), default=99)
+        if best > 10:
+            assert found is None
+        else:
+            when = int(found.removeprefix(b"client-at-"))
+            assert gap(when, began, latest) == best
+            model.remove(when)
+
+
+def test_many_records_of_one_request_stay_in_order():
+    pairing = records(*range(3 * LONG), window=1e9)
+    for when in (5, 2500, 1234, LONG, LONG + 1):
+        assert nearest(pairing, when, when) == client(when)
+    assert nearest(pairing, 1234, 1234) == client(1233)
