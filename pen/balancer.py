@@ -33,11 +33,12 @@ from pen.core.errors import AddressError, PenError, ResolveError, UsageError
 from pen.core.names import Found, Names
 from pen.core.servers import ABUSE_SLOT, EMERGENCY_SLOT, Server
 from pen.core.state import State
-from pen.engine import Engine
+from pen.engine import Serving
 from pen.net.lookups import Lookups
 from pen.options import Options, Step
 from pen.stats import html, text
 from pen.stats.facts import Facts, LocalFacts
+from pen.workers import make_engine
 
 logger = logging.getLogger("pen")
 
@@ -58,12 +59,12 @@ class Balancer:
         self.registry = make_registry()
         self.command_line = options.command_line
         self.running = False
-        self.engine: Engine
+        self.engine: Serving
         self._applier: Applier
         self._control: ControlPorts
         self._pid_file: daemon.PidFile | None = None
         self._closing = ExitStack()
-        self._depth = 0
+        self._changing = self._changing_tables = False
         self._reloads = 0
 
     # Starting.
@@ -144,7 +145,8 @@ class Balancer:
         """Everything that asks the system for something; it is closed in reverse order."""
         options = self.options
         user = daemon.find_user(options.user) if options.user is not None else None
-        self.engine = Engine(self.state, self.names.resolve)
+        self.engine = make_engine(self.state, self.names.resolve)
+        self.facts = self.engine.facts
         if options.pid_file:
             self._pid_file = daemon.PidFile(options.pid_file)
             self._closing.callback(self._pid_file.remove)
@@ -205,11 +207,10 @@ class Balancer:
     def _reload(self) -> None:
         """HUP: reopen files at once; read the config, and look names up again, in good time."""
         engine, settings = self.engine, self.state.settings
-        for again in (engine.countries.reopen, engine.service.reload):
-            self._try("HUP", again)
+        self._try("HUP", engine.reopen_files)
         log_host = named_host(settings.log or "")
         if log_host is None:
-            self._try("HUP", engine.log.reopen)
+            self._try("HUP", engine.reopen_log)
         config = None
         if settings.config_file is not None and self.options.config_file:
             config = self._try("HUP", partial(load_config, self.registry, settings.config_file))
@@ -228,9 +229,10 @@ class Balancer:
             if config is not None:
                 self._try("HUP", partial(config.run, self))
             if named_host(self.state.settings.log or "") is not None:
-                self._try("HUP", self.engine.log.reopen)
-            for server in self.state.servers.all():
-                server.move(server.name, self.names.resolve(server.name, server.port))
+                self._try("HUP", self.engine.reopen_log)
+            with self.changing(tables=True):
+                for server in self.state.servers.all():
+                    server.move(server.name, self.names.resolve(server.name, server.port))
 
     def _keep_addresses(self, found: Mapping[str, Found]) -> dict[str, Found]:
         """Servers whose names do not resolve stay where they are."""
@@ -256,14 +258,18 @@ class Balancer:
     @contextmanager
     def changing(self, *, tables: bool = False) -> Iterator[None]:
         """See `control.context.Pen.changing`. Only the outermost block takes effect."""
-        self._depth += 1
+        if self._changing and (self._changing_tables or not tables):
+            yield  # whoever is outside takes it back, or makes it effective
+            return
+        outermost, self._changing = not self._changing, True
+        before, self._changing_tables = self._changing_tables, tables
         try:
             with self.state.attempt(tables=tables):
                 yield
-                if self._depth == 1 and self.running:
+                if outermost and self.running:
                     self._applier.apply(self.state.settings)
         finally:
-            self._depth -= 1
+            self._changing, self._changing_tables = not outermost, before
 
     # What commands ask for.
 
@@ -282,8 +288,7 @@ class Balancer:
 
     def listening_on(self) -> str:
         """Address that clients connect to, as it was given."""
-        ending = self.running and self.engine.listening.endpoint is None
-        return "nowhere, for pen is ending" if ending else self.state.settings.listen
+        return self.engine.listening_on() if self.running else self.state.settings.listen
 
     def controlled_on(self) -> str:
         """Address of the control port, as it was given."""

@@ -140,6 +140,10 @@ SETTING_OPTIONS = (
         "w", "web-stats", "Write the status page to FILE on signal USR1.",
         "FILE", command="web_stats {}",
     ),
+    SettingOption(
+        None, "workers", "Serve with N processes; auto: one a processor [1].",
+        "N", command="workers {}",
+    ),
     SettingOption("W", "by-weight", "Choose by connections / weight.", command="weight"),
     SettingOption(
         "x", "conn-max", "Allow N connections at once [500].",

@@ -7,9 +7,10 @@ reads commands or options itself.
 import gc
 import logging
 from contextlib import ExitStack
+from typing import Any, Protocol, cast
 
 from pen import daemon
-from pen.core.address import Resolve
+from pen.core.address import Endpoint, Resolve
 from pen.core.applying import Part, Prepared
 from pen.core.errors import CommandError
 from pen.core.settings import Settings
@@ -22,6 +23,7 @@ from pen.net.listening import Listening
 from pen.net.pollers import SelectPoller, make_poller
 from pen.net.reactor import Reactor
 from pen.services import Service, TcpService, UdpService
+from pen.stats.facts import Facts, LocalFacts
 
 logger = logging.getLogger("pen")
 
@@ -29,6 +31,64 @@ OWN_DESCRIPTORS = 64
 """Descriptors needed beside two for each connection."""
 HELD_MIN = 16
 """Connections to try for even where descriptors are too few by that reckoning."""
+
+
+class Listens(Protocol):
+    """What follows where pen listens."""
+
+    @property
+    def interface(self) -> str | None:
+        """That of direct server return; None: sockets listen."""
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where clients connect to; None before the first time."""
+
+    def follow(self, wanted: Settings, applied: Settings) -> Prepared | None:
+        """See `core.applying.Part`."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Serving(Protocol):
+    """What the balancer wants of whoever serves the clients: one engine, or many workers."""
+
+    reactor: Reactor
+    facts: Facts
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What follows the settings."""
+
+    def listening_on(self) -> str:
+        """Address that clients connect to."""
+
+    def reopen_files(self) -> None:
+        """HUP: read certificates and the database of countries again.
+
+        Raises:
+            PenError: one cannot be used; it stays as it was.
+        """
+
+    def reopen_log(self) -> None:
+        """HUP: open the log anew.
+
+        Raises:
+            PenError: it cannot be opened; the old one stays in use.
+        """
+
+    def close_connection(self, number: int) -> None:
+        """Close a session if it is there."""
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+
+    def stop(self) -> None:
+        """Let `run` return soon."""
+
+    def close(self) -> None:
+        """Close all there is."""
 
 
 class Engine:
@@ -45,15 +105,21 @@ class Engine:
     def __init__(self, state: State, find: Resolve) -> None:
         self.state = state
         self._ending = False
+        self._workers = state.settings.workers
         self._reserve_descriptors()
         self.reactor = Reactor(make_poller(state.settings.poller))
         serving = UdpService if state.settings.udp else TcpService
         self.service: Service = serving(self.reactor, state)
-        self.listening = self._make_listening(find)
+        self.listening: Listens = self._make_listening(find)
         carrier = self.service.carrier
         self.log = CurrentLog(self.reactor, find, self.service.set_log, carrier.set_watch)
         self.countries = Countries(state.acls)
-        self.parts: tuple[Part, ...] = (
+        self.facts: Facts = LocalFacts(state, lambda: self.reactor.now)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """See `Serving`."""
+        return (
             self._refuse_late,
             self.log.follow,
             self.countries.follow,
@@ -64,14 +130,19 @@ class Engine:
             self._follow_sizes,
         )
 
-    def _make_listening(self, find: Resolve) -> Listening | DirectReturn:
+    def _make_listening(self, find: Resolve) -> Listens:
         interface = self.state.settings.dsr_if
         if interface is None:
             return Listening(self.service.carrier, find)
         return DirectReturn(self.reactor, self.state, interface)
 
+    def begin_anew(self) -> None:
+        """In a process just forked: a loop of its own, and the state's present sessions."""
+        self.reactor.restart(make_poller(self.state.settings.poller))
+        self.service.carrier.enter(self.reactor, cast(Any, self.state.sessions))
+
     def run(self) -> None:
-        """Serve until `stop`."""
+        """See `Serving`."""
         _calm_collector()
         self.reactor.run()
 
@@ -100,8 +171,22 @@ class Engine:
             closing.callback(self.service.close)
             closing.callback(self.listening.close)
 
+    def listening_on(self) -> str:
+        """See `Serving`."""
+        ending = self.listening.endpoint is None
+        return "nowhere, for pen is ending" if ending else self.state.settings.listen
+
+    def reopen_files(self) -> None:
+        """See `Serving`."""
+        self.countries.reopen()
+        self.service.reload()
+
+    def reopen_log(self) -> None:
+        """See `Serving`."""
+        self.log.reopen()
+
     def close_connection(self, number: int) -> None:
-        """Close a session if it is there."""
+        """See `Serving`."""
         session = self.service.carrier.sessions.get(number)
         if session is not None:
             session.close("by command")
@@ -129,6 +214,8 @@ class Engine:
         if wanted.protocol != self.service.carrier.protocol:
             word = "udp" if wanted.udp else "no udp"
             raise CommandError(f"'{word}' must be given before pen starts")
+        if wanted.workers != self._workers:
+            raise CommandError("'workers' must be given before pen starts")
         if wanted.poller != self.reactor.poller.name:
             raise CommandError(f"'{wanted.poller}' must be given before pen starts")
         if wanted.dsr_if != self.listening.interface:
@@ -136,7 +223,7 @@ class Engine:
 
     def _follow_sizes(self, wanted: Settings, applied: Settings) -> Prepared:
         def commit() -> None:
-            self.state.clients.capacity = wanted.clients_max
+            self.state.clients.capacity = -(-wanted.clients_max // self.state.shares)
             if wanted.conn_max > applied.conn_max:
                 self._reserve_descriptors()
             logger.setLevel(logging.DEBUG if wanted.debug else logging.INFO)

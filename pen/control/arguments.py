@@ -1,5 +1,6 @@
 """The kinds of arguments that commands take."""
 
+import os
 from collections.abc import Callable, Iterable
 
 from pen.control.registry import Argument
@@ -8,6 +9,7 @@ from pen.core.address import named_host, parse_port
 from pen.core.errors import AddressError, CommandError
 
 COUNT_MAX = 10_000_000
+WORKERS_MAX = 256
 SECONDS_MAX = 10 * 365 * 86400
 
 
@@ -58,6 +60,13 @@ def named_hosts(address: str = "", *rest: object) -> Iterable[str]:  # noqa: ARG
     """The hosts of a command whose first argument is `host:port`; see `Command.hosts`."""
     host = named_host(address)
     return () if host is None else (host,)
+
+
+def workers(word: str) -> int:
+    """How many processes serve clients: a number, or `auto`, one for each processor we may use."""
+    if word == "auto":
+        return len(os.sched_getaffinity(0))
+    return number(1, WORKERS_MAX)(word)
 
 
 def choice(*values: str) -> Callable[[str], str]:

@@ -32,11 +32,16 @@ Part = Callable[[Settings, Settings], Prepared | None]
 
 
 class Applier:
-    """Keeps the world in agreement with the settings, through its parts in their order."""
+    """Keeps the world in agreement with the settings, through its parts in their order.
 
-    def __init__(self, *parts: Part) -> None:
+    Args:
+        parts: what follows.
+        applied: the settings with which the world agrees; None: the defaults.
+    """
+
+    def __init__(self, *parts: Part, applied: Settings | None = None) -> None:
         self._parts: Sequence[Part] = parts
-        self._applied = Settings()
+        self._applied = replace(applied) if applied is not None else Settings()
 
     def apply(self, wanted: Settings) -> None:
         """Let every part follow.

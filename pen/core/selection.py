@@ -121,4 +121,4 @@ class Selector:
 
 
 def _load(server: Server) -> int:
-    return 256 * server.connections // server.weight
+    return 256 * (server.connections + server.elsewhere) // server.weight

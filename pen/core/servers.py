@@ -44,6 +44,8 @@ class Server:
     """Set it by `assign`."""
     connections: int = 0
     """Now open or being opened."""
+    elsewhere: int = 0
+    """Of other workers, as far as they were last asked."""
     sx: int = 0
     rx: int = 0
     banned_until: float = 0.0
@@ -94,9 +96,10 @@ class Server:
         """Whether it takes one more, for a client that was here last (`known`) or not."""
         if not (known or self.takes_new):
             return False
-        if self.max == 0 or self.connections < self.max:
+        if self.max == 0:
             return True
-        return known and self.connections < self.hard
+        connections = self.connections + self.elsewhere
+        return connections < self.max or (known and connections < self.hard)
 
     def ban(self, seconds: float, now: float, *, by_hand: bool) -> None:
         """Leave it alone for that long; 0 ends a ban."""

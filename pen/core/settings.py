@@ -110,6 +110,8 @@ class Settings:
     """Connections at once; more wait in the kernel's backlog."""
     pending_max: int = 100
     """Half-made connections to servers at once; more clients wait in the backlog."""
+    workers: int = 1
+    """Processes that serve clients; how many cannot change once pen runs."""
     backlog: int = 500
     """Connections the kernel may hold for us."""
     multi_accept: int = 100

@@ -18,7 +18,7 @@ from pen.core.servers import Server, ServerTable
 from pen.core.session import Session, Sessions
 from pen.core.settings import Settings
 
-_COUNTED = ("connections", "sx", "rx", "failed_at")
+_COUNTED = ("connections", "elsewhere", "sx", "rx", "failed_at")
 """What traffic changes in a server, which adopting a configuration must not."""
 
 
@@ -32,6 +32,8 @@ class State:
     clients: ClientTable = field(init=False)
     selector: Selector = field(init=False)
     sessions: Sessions[Session] = field(init=False)
+    shares: int = 1
+    """Workers among whom the clients are divided."""
 
     def __post_init__(self) -> None:
         self.clients = ClientTable(self.settings.clients_max)

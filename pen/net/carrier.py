@@ -67,6 +67,11 @@ class Carrier(Generic[C]):
         self.room_made: Callable[[], object] | None = None
         """Called when a session ended or was accepted, while a listener waits for that."""
 
+    def enter(self, reactor: Reactor, sessions: Sessions[C]) -> None:
+        """Go on in a process just forked, with its loop and its sessions."""
+        self.reactor, self.poller, self.sessions = reactor, reactor.poller, sessions
+        self.retune()
+
     # What is told, with -d or to the log.
 
     def _find_and_tell(self, session: C, now: float) -> bool:

@@ -14,6 +14,7 @@ from pen.core.errors import AddressError
 from pen.net.carrier import WHY_LEVEL
 from pen.net.reactor import Reactor
 from pen.net.relays import Relays
+from pen.net.steering import share
 
 logger = logging.getLogger("pen")
 
@@ -39,7 +40,7 @@ class Access:
 
 
 def open_listener(
-    endpoint: Endpoint, backlog: int, *, access: Access | None = None
+    endpoint: Endpoint, backlog: int, *, access: Access | None = None, shared: bool = False
 ) -> socket.socket:
     """Bind and listen.
 
@@ -47,6 +48,7 @@ def open_listener(
         endpoint: where; a stale socket file there (nobody listens) is replaced.
         backlog: connections the kernel may hold.
         access: to a Unix socket; None leaves it to the umask.
+        shared: other sockets may have the same address (`steering`).
 
     Raises:
         AddressError: the address is in use or cannot be had.
@@ -57,6 +59,8 @@ def open_listener(
             _remove_stale(endpoint.host)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            share(listener)
         if endpoint.family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(endpoint.sockaddr)
@@ -186,8 +190,7 @@ class Listener:
             self._reactor.add(self._fd, self.on_ready)
 
     def close(self) -> None:
-        """Stop accepting; the socket file of a Unix listener goes too."""
+        """Stop accepting."""
         self._relays.room_made = None
         self._reactor.remove(self._fd)
         self._socket.close()
-        remove_socket_file(self.endpoint)

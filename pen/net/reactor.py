@@ -63,6 +63,15 @@ class Reactor:
         """Call once at or after a monotonic time."""
         heapq.heappush(self._timers, (when, next(self._sequence), callback))
 
+    def restart(self, poller: Poller) -> None:
+        """Forget all that is watched and timed: in a process just forked, it is the parent's."""
+        self.poller.close()
+        self.poller = poller
+        self.handlers.clear()
+        self._timers.clear()
+        self.again.clear()
+        self.at_turn_end.clear()
+
     def stop(self) -> None:
         """Leave the loop at the end of this turn."""
         self.running = False

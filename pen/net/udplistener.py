@@ -9,6 +9,7 @@ from pen.core.address import Endpoint
 from pen.core.errors import AddressError
 from pen.net.flow import MSG_DONTWAIT
 from pen.net.listener import reason
+from pen.net.steering import share
 from pen.net.udp import DATAGRAM_MAX, GROWTH, Ancillary, Datagrams, UdpSession
 
 logger = logging.getLogger("pen")
@@ -32,14 +33,16 @@ _DROPS: Final = struct.Struct("=32xI")
 """SK_MEMINFO_DROPS, the ninth number of SO_MEMINFO (linux/sock_diag.h)."""
 
 
-def open_datagrams(endpoint: Endpoint) -> socket.socket:
-    """Bind a UDP socket.
+def open_datagrams(endpoint: Endpoint, *, shared: bool = False) -> socket.socket:
+    """Bind a UDP socket; `shared`: others may have the same address (`steering`).
 
     Raises:
         AddressError: the address is in use or cannot be had.
     """
     opened = socket.socket(endpoint.family, socket.SOCK_DGRAM)
     try:
+        if shared:
+            share(opened)
         if endpoint.family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         if endpoint.host in WILDCARDS:

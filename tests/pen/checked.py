@@ -2,7 +2,7 @@
 
 from unittest import mock
 
-from pen import balancer, cli
+from pen import cli, workers
 from pen.engine import Engine
 
 
@@ -19,5 +19,5 @@ class CheckedEngine(Engine):
 
 
 if __name__ == "__main__":
-    with mock.patch.object(balancer, "Engine", CheckedEngine):
+    with mock.patch.object(workers, "Engine", CheckedEngine):
         cli.main()

@@ -81,7 +81,8 @@ def _acl(pen: Pen, number: int, verb: str, source: str, mask: str | None = None)
 
 
 def _no_acl(pen: Pen, number: int) -> None:
-    pen.state.acls.clear(number)
+    with pen.changing():
+        pen.state.acls.clear(number)
 
 
 def _save(pen: Pen) -> Iterable[str]:

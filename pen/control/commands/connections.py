@@ -24,7 +24,7 @@ def declare(registry: Registry) -> None:
 
 
 def _close(pen: Pen, number: int) -> str:
-    if number >= pen.state.settings.conn_max:
+    if number >= pen.state.settings.conn_max * pen.state.settings.workers:
         return f"Connection {number} out of range"
     if pen.running:
         pen.close_connection(number)
@@ -32,7 +32,7 @@ def _close(pen: Pen, number: int) -> str:
 
 
 def _show(pen: Pen, number: int) -> str:
-    if number >= pen.state.settings.conn_max:
+    if number >= pen.state.settings.conn_max * pen.state.settings.workers:
         return f"Connection {number} out of range"
     facts = pen.facts.connection(number) or replace(UNUSED, number=number)
     return (

@@ -95,11 +95,12 @@ def _server(pen: Pen, slot: int, *words: str) -> None:
     changes = list(_changes(words, pen.resolve))
     if slot >= len(pen.state.servers) and not changes:
         raise CommandError(f"there is no server {slot}; give it an address and a port to add it")
-    server = pen.state.servers.slot(slot)
-    for attribute, value in changes:
-        attribute.set(server, value, pen.now)
-    if not server.in_use:
-        pen.state.clients.forget_server(slot)
+    with pen.changing(tables=True):
+        server = pen.state.servers.slot(slot)
+        for attribute, value in changes:
+            attribute.set(server, value, pen.now)
+        if not server.in_use:
+            pen.state.clients.forget_server(slot)
 
 
 def _changes(words: tuple[str, ...], find: Resolve) -> Iterator[tuple[Attribute, Any]]:

@@ -1,6 +1,6 @@
 """Sizes, times and the clients' table."""
 
-from pen.control.arguments import count, number, optional, seconds
+from pen.control.arguments import count, number, optional, seconds, workers
 from pen.control.commands.settings import declare_number
 from pen.control.context import Pen
 from pen.control.registry import Asks, Command, Registry
@@ -34,6 +34,13 @@ def declare(registry: Registry) -> None:
     declare_number(registry, "backlog", "N", _backlog, "connections the system may hold for us")
     declare_number(registry, "multi_accept", "N", number(1, 100_000), "connections per wake-up")
     declare_number(registry, "pending_max", "N", count, "half-made connections at once", reply="")
+    declare_number(
+        registry,
+        "workers",
+        "N",
+        workers,
+        "processes that serve, or auto; only before pen has started",
+    )
     recent = "list the clients that connected in the last SEC seconds"
     span = (optional("SEC", seconds),)
     registry.add(Command("recent", recent, _recent, span, asks=Asks.ALWAYS))

@@ -1,0 +1,44 @@
+"""How many connections each worker has to each server, in memory that all processes see.
+
+A row a worker, which only that worker writes; whoever wants a total adds up a column. No
+lock is needed: a cell is one aligned machine word. Between looking and writing another
+worker may let in one client too, so a limit can be passed by one connection for each other
+worker, and no more.
+"""
+
+import mmap
+from typing import Final
+
+from pen.core.servers import ABUSE_SLOT, SLOTS_MAX
+
+ALL: Final = ABUSE_SLOT - 1
+"""The column of all of a worker's connections, as if it were a slot."""
+CELLS: Final = SLOTS_MAX - ALL
+"""In a row; memory that nobody writes to costs nothing."""
+
+
+class Tally:
+    """The table; made before the workers are, so that they share it."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._memory = mmap.mmap(-1, workers * CELLS * 8)
+        self._cells = memoryview(self._memory).cast("q")
+
+    def put(self, worker: int, slot: int, connections: int) -> None:
+        """A worker has so many connections to a server, or (`ALL`) altogether."""
+        self._cells[worker * CELLS + slot - ALL] = connections
+
+    def elsewhere(self, worker: int, slot: int) -> int:
+        """How many the other workers have."""
+        cells, column = self._cells, slot - ALL
+        mine = cells[worker * CELLS + column]
+        return sum([cells[row * CELLS + column] for row in range(self.workers)]) - mine
+
+    def clear(self, worker: int) -> None:
+        """A worker has ended, and its connections with it."""
+        start = worker * CELLS
+        row = self._cells[start : start + CELLS]
+        for cell, connections in enumerate(row.tolist()):
+            if connections:
+                row[cell] = 0

@@ -1,0 +1,113 @@
+"""Workers' sessions: limits over all of them, and bad news shared. No processes here."""
+
+from functools import partial
+
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from pen.core.address import resolve
+from pen.core.session import Session
+from pen.core.state import State
+from pen.workers.sharing import Membership, ServerNews, join
+from pen.workers.tally import Tally
+
+NOW = 1000.0
+
+
+def make_workers(count: int, told: list[tuple[int, ServerNews]], **server: int) -> list[State]:
+    tally = Tally(count)
+    states = []
+    for number in range(count):
+        state = State()
+        state.settings.pending_max = 1000
+        state.servers.slot(0).move("127.0.0.1", resolve("127.0.0.1", 80))
+        for name, value in server.items():
+            setattr(state.servers[0], name, value)
+        tell = partial(lambda worker, news: told.append((worker, news)), number)
+        join(state, Membership(number, tally, tell, wait=lambda: None))
+        states.append(state)
+    return states
+
+
+def begin(state: State, client: str) -> Session | None:
+    session = Session(client, 1)
+    return session if state.sessions.begin(session, NOW) else None
+
+
+def test_a_limit_holds_over_all_workers():
+    one, other = make_workers(2, [], max=3)
+    assert begin(one, "192.0.2.1")
+    assert begin(other, "192.0.2.2")
+    assert begin(one, "192.0.2.3")
+    assert begin(other, "192.0.2.4") is None
+    assert begin(one, "192.0.2.5") is None
+
+
+def test_conn_max_is_for_all_together():
+    one, other = make_workers(2, [])
+    for state in (one, other):
+        state.settings.conn_max = 3
+    begin(one, "192.0.2.1")
+    begin(other, "192.0.2.2")
+    assert (one.sessions.room, other.sessions.room) == (1, 1)
+
+
+def test_a_failure_is_told_and_so_is_the_recovery():
+    told: list[tuple[int, ServerNews]] = []
+    one, other = make_workers(2, told)
+    failing = begin(one, "192.0.2.1")
+    one.sessions.failed(failing, NOW, 12345)
+    number, news = told.pop()
+    assert (number, news.slot, news.failed_at) == (0, 0, 12345)
+    news.tell(other)
+    assert not other.servers[0].available(NOW)
+    other.servers[0].banned_until = 0.0
+    other.sessions.accepted(begin(other, "192.0.2.2"))
+    number, news = told.pop()
+    assert (number, news.failed_at) == (1, 0)
+    news.tell(one)
+    assert one.servers[0].available(NOW)
+
+
+def test_a_ban_by_hand_outlives_the_news():
+    _, other = make_workers(2, [])
+    other.servers[0].ban(60, NOW, by_hand=True)
+    ServerNews(0, 0.0, 0).tell(other)
+    assert not other.servers[0].available(NOW)
+
+
+class Workers(RuleBasedStateMachine):
+    """Sessions begin, fail and end anywhere; the tally always says what there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states = make_workers(3, [], max=5)
+        self.sessions: list[tuple[State, Session]] = []
+
+    @rule(worker=st.integers(0, 2), client=st.integers(1, 250))
+    def begin(self, worker, client):
+        session = begin(self.states[worker], f"192.0.2.{client}")
+        if session is not None:
+            self.sessions.append((self.states[worker], session))
+
+    @rule(index=st.integers(0, 100))
+    def end(self, index):
+        if self.sessions:
+            state, session = self.sessions.pop(index % len(self.sessions))
+            state.sessions.end(session, 1, 2)
+
+    @invariant()
+    def the_limit_holds(self):
+        assert sum(state.servers[0].connections for state in self.states) <= 5
+
+    @invariant()
+    def the_tally_is_true(self):
+        for state in self.states:
+            state.sessions.check()
+            others = sum(len(s.sessions) for s in self.states if s is not state)
+            assert state.sessions.room == state.settings.conn_max - len(state.sessions) - others
+
+
+TestWorkers = Workers.TestCase
+TestWorkers.settings = hypothesis_settings(max_examples=50, stateful_step_count=30, deadline=None)
