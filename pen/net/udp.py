@@ -117,12 +117,15 @@ class UdpSession(Carried):
         except OSError as error:
             # A refusal is of an earlier datagram; anything else means that this one is lost.
             return self.refused(error, datagram) if error.errno in REFUSALS else None
+        return self._sent(datagram)
+
+    def _sent(self, datagram: bytes) -> None:
+        shared = self.shared
         self.up += len(datagram)
         self.unanswered = datagram
         self.owed += shared.settings.udp_replies
         if shared.see_up is not None:
             shared.see_up(self, datagram)
-        return None
 
     def ask(self, server: Server) -> OSError | None:
         """Turn to a server; the error if that fails at once."""
@@ -143,18 +146,27 @@ class UdpSession(Carried):
     def refused(self, error: OSError, *unsent: bytes) -> None:
         """The server is not there: go to the next one, with what it has not answered."""
         waiting = [each for each in (self.unanswered, *unsent) if each is not None]
-        self.up -= len(self.unanswered or b"")
-        self.unanswered = None
-        self.owed = 0
         failure: OSError | None = error
         while failure is not None:
+            self.up -= len(self.unanswered or b"")
+            self.unanswered = None
+            self.owed = 0
             server = self._next_server(failure)
             if server is None:
                 return self.close("no server")
-            failure = self.ask(server)
+            failure = self.ask(server) or self._send_again(waiting)
+        return None
+
+    def _send_again(self, waiting: Sequence[bytes]) -> OSError | None:
+        """Send the next server what the last one did not answer; the refusal, if it refuses."""
         for datagram in waiting:
-            if self.state is not CLOSED:
-                self.forward(datagram)
+            try:
+                self.server_socket.send(datagram, MSG_DONTWAIT)
+            except OSError as error:
+                if error.errno in REFUSALS:
+                    return error
+            else:
+                self._sent(datagram)
         return None
 
     def _next_server(self, error: OSError) -> Server | None:

@@ -1,6 +1,7 @@
 """UDP: sessions, replies, who gets which server, failover, and how sessions end."""
 
 import random
+import signal
 import socket
 import threading
 from contextlib import ExitStack
@@ -190,6 +191,19 @@ def test_failover_loses_nothing(balance, server, client, poller):
     assert connections(running) == [0, 3]
     assert "blacklist" not in running.ctl("servers")
     assert "127.0.0.1 connects 3 " in running.ctl("recent")
+
+
+def test_failover_past_many_servers(balance, server, client):
+    """Two datagrams at once, so that each server but the last refuses while they are sent."""
+    gone = server()
+    gone.stop()
+    running = balance(*[f"127.0.0.1:{gone.port}"] * 600, server(naming(b"B")))
+    one = client()
+    running.process.send_signal(signal.SIGSTOP)
+    for datagram in (b"1", b"2"):
+        one.sendto(datagram, ("127.0.0.1", running.port))
+    running.process.send_signal(signal.SIGCONT)
+    assert {one.recv(10) for _ in range(2)} == {b"B:1", b"B:2"}
 
 
 def test_failover_in_the_middle_of_a_session(balance, server, client):
