@@ -72,7 +72,9 @@ def test_pen_is_signalled(start_pen, pid_file, tmp_path):
 
 def test_foreign_process_is_left_alone(pid_file):
     """USR1 kills a process that does not expect it, so a foreign one must not get it."""
-    with subprocess.Popen([sys.executable, "-c", "input()", "pen"], stdin=subprocess.PIPE) as other:
+    command = [sys.executable, "-c", "print(flush=True); input()", "pen"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()  # its command line can be seen only once it has begun
         with pytest.raises(NoPageError, match=f"Process {other.pid}.* is not pen") as error:
             Pen(pid_file(other.pid))
         assert other.poll() is None
