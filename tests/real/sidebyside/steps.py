@@ -239,13 +239,13 @@ def page(*headings):
 
 
 _FACT = re.compile(r"<tr>.*?</tr>|Time [^<]*|Max number of clients: \d+|Number of conn[^<]*", re.S)
-_FDS = ("downfd", "upfd")
+_BY_NATURE = ("downfd", "upfd", "age(secs)")
 
 
 def facts(page):
     """A page as lines: its sentences, and the rows of each table after the table's name.
 
-    Descriptors are the program's own business; they show as ``fd``.
+    Descriptors are the program's own business, and ages the clock's; they show as ``*``.
     """
     heads = []
     for part in _FACT.findall(page):
@@ -261,7 +261,7 @@ def facts(page):
             yield f"{heads[0]}: {', '.join(heads)}"
         else:
             cells = [
-                "fd" if head in _FDS else cell for head, cell in zip(heads, cells, strict=True)
+                "*" if head in _BY_NATURE else cell for head, cell in zip(heads, cells, strict=True)
             ]
             yield f"{heads[0]} {', '.join(cells)}"
 
