@@ -75,6 +75,7 @@ def test_clients_of_a_killed_apache_are_served_by_the_other(farm):
     www1 = farm.web_servers[0]
     before = {client: farm.get(client, f"/p.html?c={client}&n=0") for client in CLIENTS[:10]}
     assert set(before.values()) == {(200, "www1\n"), (200, "www2\n")}
+    farm.wait_for_lines(len(before))  # Apache answers first and logs then; the killed cannot log
     www1.peer.kill()
     after = {farm.get(client, f"/p.html?c={client}&n=1") for client in CLIENTS[:10]}
     assert after == {(200, "www2\n")}
