@@ -46,7 +46,10 @@ def exchange(client, sent, deadline=60.0):
                 break
             got += piece
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            ready = select.select([client], [client] if rest else [], [], deadline)
-            assert any(ready), f"nothing moves; {len(got)} of {len(sent)} bytes came"
+            poll = select.poll()
+            poll.register(client, select.POLLIN | (select.POLLOUT if rest else 0))
+            assert poll.poll(deadline * 1000), (
+                f"nothing moves; {len(got)} of {len(sent)} bytes came"
+            )
     client.setblocking(True)
     return bytes(got)

@@ -36,9 +36,12 @@ def group(request):
 
 def arrived_at(group: list[socket.socket]) -> int:
     """The number of the one member that has news."""
-    ready, _, _ = select.select(group, [], [], 10)
+    poll = select.poll()
+    for member in group:
+        poll.register(member, select.POLLIN)
+    ready = poll.poll(10_000)
     assert len(ready) == 1
-    return group.index(ready[0])
+    return [member.fileno() for member in group].index(ready[0][0])
 
 
 def visit_tcp(group: list[socket.socket], client: str) -> int:
