@@ -66,10 +66,9 @@ def test_https(peers, both):
         of_c, of_ours = (s_client(port, authority.file, name) for port in ports)
         assert of_ours == of_c
         assert f"subject=CN = {name}" in of_c
-    # What docs/compatibility.md tells of a name without a file of its own.
-    of_c, of_ours = (s_client(port, authority.file, "nobody.example") for port in ports)
-    assert f"subject=CN = {NAME}" in of_ours
-    assert not [line for line in of_c if line.startswith("subject=")]
+    # A name without a file of its own. C's handshake fails with it, but not each time, so C is
+    # not held to it here; docs/compatibility.md has the difference.
+    assert f"subject=CN = {NAME}" in s_client(ports[1], authority.file, "nobody.example")
 
 
 def test_dns(peers, both):
