@@ -1,11 +1,20 @@
 """Fixtures for tests with real programs; `peers` and `farm` say what they give."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.real.farm import HOSTS, Farm
 from tests.real.peers import Peers
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible():
+    """Whoever runs the tests in the background may have INT ignored, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
