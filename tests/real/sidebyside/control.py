@@ -1,19 +1,9 @@
 """Scenarios: what control commands reply and do, and what penctl makes of it."""
 
 from tests.real.sidebyside.scenario import Scenario
-from tests.real.sidebyside.steps import (
-    clients,
-    come,
-    ctl,
-    differs,
-    ends,
-    file,
-    of_other_penctl,
-    page,
-    penctl,
-    saved,
-    sees_the_end,
-)
+from tests.real.sidebyside.showing import file, page, saved
+from tests.real.sidebyside.steps import ctl, differs, ends, of_other_penctl, penctl
+from tests.real.sidebyside.visits import clients, come, sees_the_end
 
 FLAGS = (
     "abort_on_error", "ascii", "dummy", "hash", "http", "keepalive", "peek", "prio", "roundrobin",

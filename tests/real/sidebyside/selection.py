@@ -4,19 +4,9 @@ Where servers fail, C runs with -P, for with epoll it does not fail over.
 """
 
 from tests.real.sidebyside.scenario import Scenario
-from tests.real.sidebyside.steps import (
-    align,
-    clients,
-    come,
-    comes_back,
-    ctl,
-    differs,
-    leave,
-    servers,
-    start,
-    stop,
-    waits,
-)
+from tests.real.sidebyside.showing import servers
+from tests.real.sidebyside.steps import ctl, differs, start, stop
+from tests.real.sidebyside.visits import align, clients, come, comes_back, leave, waits
 
 PORTS = " ".join(
     f"127.77.5.{client}"

@@ -3,24 +3,9 @@
 import signal
 
 from tests.real.sidebyside.scenario import Scenario
-from tests.real.sidebyside.steps import (
-    clients,
-    come,
-    ctl,
-    differs,
-    ends,
-    file,
-    got,
-    greeted,
-    hup,
-    identity,
-    log,
-    logged,
-    page,
-    rename,
-    sees_the_end,
-    write,
-)
+from tests.real.sidebyside.showing import file, got, identity, log, logged, page
+from tests.real.sidebyside.steps import ctl, differs, ends, hup, rename, write
+from tests.real.sidebyside.visits import clients, come, greeted, sees_the_end
 
 REQUEST = "GET /a.html HTTP/1.0\r\nHost: x\r\n\r\n"
 CONFIG = """\
