@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.real.farm import HOSTS, Farm
+from tests.real.logsite import Site
 from tests.real.peers import Peers
 
 
@@ -23,6 +24,25 @@ def peers():
     peers = Peers()
     yield peers
     peers.close()
+
+
+_COUNTED = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def site(peers, request):
+    """A penlogd and loggers of which every line is counted; the counts are told at the end."""
+    site = Site(peers)
+    yield site
+    site.close()
+    told = f"{site.written} lines, {site.lost} lost, {site.doubled} doubled: {request.node.name}"
+    request.config.stash.setdefault(_COUNTED, []).append(told)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if counted := config.stash.get(_COUNTED, []):
+        terminalreporter.section("lines of logs on their way")
+        terminalreporter.write_line("\n".join(counted))
 
 
 @pytest.fixture
