@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
+from tests.ports import free_port
 
 BIN = Path(sys.executable).parent
 DEADLINE = 20.0
@@ -35,13 +36,6 @@ def receive(stream: socket.socket, count: int) -> bytes:
     while len(data) < count and (piece := stream.recv(count - len(data))):
         data += piece
     return bytes(data)
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
 
 
 class Backend:

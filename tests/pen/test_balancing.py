@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from tests.pen.conftest import DEADLINE, echo, free_port, naming, receive, until
+from tests.pen.conftest import DEADLINE, echo, naming, receive, until
+from tests.ports import free_port
 
 
 @pytest.fixture

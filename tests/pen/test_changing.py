@@ -3,7 +3,8 @@
 import signal
 import socket
 
-from tests.pen.conftest import DEADLINE, echo, free_port, naming, until
+from tests.pen.conftest import DEADLINE, echo, naming, until
+from tests.ports import free_port
 
 
 def test_a_file_that_fails_when_it_takes_effect_changes_nothing(pen, backend, tmp_path):

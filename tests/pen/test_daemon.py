@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.pen.conftest import BIN, DEADLINE, echo, free_port
+from tests.pen.conftest import BIN, DEADLINE, echo
+from tests.ports import free_port
 
 
 def run(*arguments: object, **options) -> subprocess.CompletedProcess:

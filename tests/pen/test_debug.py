@@ -2,7 +2,8 @@
 
 import re
 
-from tests.pen.conftest import free_port, naming, talk, until
+from tests.pen.conftest import naming, talk, until
+from tests.ports import free_port
 
 
 def dumped(running) -> list[str]:

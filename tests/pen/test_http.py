@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from tests.pen import tls
-from tests.pen.conftest import free_port, receive, talk, until
+from tests.pen.conftest import receive, talk, until
+from tests.ports import free_port
 
 ADDED = b"X-Forwarded-Proto: http\r\nX-Forwarded-For: 127.0.0.7\r\n"
 GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"

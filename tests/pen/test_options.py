@@ -11,7 +11,8 @@ import click
 import pytest
 
 from pen.cli import OBSOLETE, SETTING_OPTIONS, make_command
-from tests.pen.conftest import BIN, DEADLINE, echo, free_port, naming, until
+from tests.pen.conftest import BIN, DEADLINE, echo, naming, until
+from tests.ports import free_port
 
 C_PEN = "/usr/bin/pen"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.pen.conftest import DEADLINE, echo, receive, until
+from tests.ports import free_port
 
 POLLERS = ["epoll", "poll", "select"]
 
@@ -263,9 +264,7 @@ def test_unix_socket(pen, backend, tmp_path):
 
 def test_ipv6_listener_knows_ipv4_clients_as_ipv4(pen, backend):
     server = backend(echo)
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::", 0))
-        port = probe.getsockname()[1]
+    port = free_port("::")
     running = pen(f"127.0.0.1:{server.port}", listen=f":::{port}")
     for host in ("127.0.0.1", "::1"):
         with socket.create_connection((host, port), timeout=DEADLINE) as client:

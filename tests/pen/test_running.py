@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pen.conftest import BIN, DEADLINE, free_port, naming, until
+from tests.pen.conftest import BIN, DEADLINE, naming, until
+from tests.ports import free_port
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:

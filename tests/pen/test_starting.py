@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.pen.conftest import BIN, DEADLINE, free_port
+from tests.pen.conftest import BIN, DEADLINE
+from tests.ports import free_port
 
 COMMANDS = [
     "close 3", "connection 3", "control", "exit", "include /nowhere", "kqueue", "listen", "mode",

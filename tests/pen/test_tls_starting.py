@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from tests.certificates import DAY, Authority, key_pem, make_key
-from tests.pen.conftest import BIN, free_port
+from tests.pen.conftest import BIN
+from tests.ports import free_port
 
 
 @pytest.fixture

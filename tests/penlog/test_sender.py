@@ -6,6 +6,7 @@ import pytest
 
 from penlog.sender import BURST, Sender, connect
 from penlog.spool import Spool
+from tests.ports import free_port
 
 
 class FullSocket:
@@ -106,9 +107,7 @@ def test_lines_arrive_one_a_datagram_from_the_address_asked_for(address):
 
 
 def test_nobody_listening_is_noticed_and_the_next_line_arrives_when_somebody_does():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with connect("localhost", str(port), "127.0.0.1") as sock:
         spool = spool_of(b"a\nb\nc\n")
         sender = Sender(sock, spool)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from penlog.records import about_connection, connection_line
+from tests.ports import free_port
 
 OUR_PENLOG = (sys.executable, "-c", "from penlog.cli import main; main()")
 OUR_PENLOGD = (sys.executable, "-c", "from penlogd.cli import main; main()")
@@ -24,19 +25,6 @@ def wait_for(condition, seconds=15.0):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
     return value
-
-
-def free_port():
-    """Return a port that is free for datagrams and for connections."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
-            try:
-                socket.create_server(("0.0.0.0", port)).close()
-            except OSError:
-                continue
-            return port
 
 
 def stamp():

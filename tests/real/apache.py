@@ -3,7 +3,8 @@
 import os
 import signal
 
-from tests.real.peers import ROOT, accepts, free_port, wait_for
+from tests.ports import free_port
+from tests.real.peers import ROOT, accepts, wait_for
 from tests.real.webuser import WEB_USER
 
 _MODULES = "/usr/lib/apache2/modules"

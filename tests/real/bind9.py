@@ -2,10 +2,10 @@
 
 import re
 import signal
-import socket
 import subprocess
 
-from tests.real.peers import free_port, receives
+from tests.ports import free_port
+from tests.real.peers import receives
 
 ZONE = "pen.test"
 
@@ -45,7 +45,7 @@ class Named:
     def __init__(self, peers, name):
         self._peers = peers
         self.name = name
-        self.port = free_port(kind=socket.SOCK_DGRAM)
+        self.port = free_port()
         self.folder = peers.folder / name
         self.folder.mkdir()
         configuration = _CONFIGURATION.format(folder=self.folder, port=self.port, zone=ZONE)

@@ -3,12 +3,12 @@
 import http.client
 import os
 import re
-import socket
 import subprocess
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.real.apache import Apache
-from tests.real.peers import SUITE, free_port, receives, wait_for
+from tests.real.peers import SUITE, receives, wait_for
 
 HOSTS = ("127.0.1.1", "127.0.1.2")
 COMBINED = r"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\""
@@ -22,7 +22,7 @@ class Farm:
 
     def __init__(self, peers):
         self.peers = peers
-        self.log_port = free_port(kind=socket.SOCK_DGRAM)
+        self.log_port = free_port()
         self.port = free_port()
         self.control_port = free_port()
         self.merged_log = peers.folder / "merged.log"

@@ -3,7 +3,8 @@
 import os
 import subprocess
 
-from tests.real.peers import accepts, free_port
+from tests.ports import free_port
+from tests.real.peers import accepts
 from tests.real.webuser import WEB_USER
 
 _CONFIGURATION = """\

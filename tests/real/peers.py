@@ -3,9 +3,7 @@
 Nothing here knows what the programs are; `apache` and `farm` do.
 """
 
-import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -33,21 +31,6 @@ def wait_for(condition, what, seconds=10.0):
             raise AssertionError(f"not within {seconds:g} s: {awaited}")
         time.sleep(0.01)
     return result
-
-
-def free_port(host="127.0.0.1", kind=socket.SOCK_STREAM):
-    """A port of this address that nobody uses at the moment.
-
-    It is below those that Linux gives to connections, which would take it before its user does.
-    """
-    while True:
-        port = random.randrange(10_000, 32_768)
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe,
-        ):
-            probe.bind((host, port))
-            return port
 
 
 def accepts(host, port):

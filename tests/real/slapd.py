@@ -2,7 +2,8 @@
 
 import subprocess
 
-from tests.real.peers import accepts, free_port
+from tests.ports import free_port
+from tests.real.peers import accepts
 
 _CONFIGURATION = """\
 include /etc/ldap/schema/core.schema

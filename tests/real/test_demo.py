@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.real.apache import Apache
-from tests.real.peers import ROOT, SUITE, accepts, free_port, wait_for
+from tests.real.peers import ROOT, SUITE, accepts, wait_for
 
 DEMO = [sys.executable, str(ROOT / "etc" / "demo"), "--bin", str(SUITE)]
 CLIENTS = [f"127.0.0.{number}" for number in range(11, 17)]

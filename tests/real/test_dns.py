@@ -1,13 +1,13 @@
 """UDP with real name servers, bind9, asked by dig and dnsperf."""
 
-import socket
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.real.bind9 import LARGE, Named, answers, dig, dnsperf, outcome
-from tests.real.peers import SUITE, free_port, wait_for
+from tests.real.peers import SUITE, wait_for
 
 TWO = ("ns1", "ns2")
 
@@ -22,7 +22,7 @@ def balance(peers, servers):
     """Start pen before both; returns its port."""
 
     def start(*options, listen="127.0.0.1:{port}"):
-        port = free_port(kind=socket.SOCK_DGRAM)
+        port = free_port()
         places = [f"127.0.0.1:{server.port}" for server in servers]
         command = [SUITE / "pen", "-f", "-U", *options, listen.format(port=port), *places]
         peers.start("pen", command, lambda: answers("127.0.0.1", port))

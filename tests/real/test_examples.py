@@ -11,8 +11,9 @@ import subprocess
 
 import pytest
 
+from tests.ports import free_port
 from tests.real.farm import Farm
-from tests.real.peers import ROOT, SUITE, accepts, free_port, receives, wait_for
+from tests.real.peers import ROOT, SUITE, accepts, receives, wait_for
 
 UNITS = ROOT / "etc" / "systemd"
 

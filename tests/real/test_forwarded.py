@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.real.apache import Apache
 from tests.real.farm import HOSTS
-from tests.real.peers import SUITE, accepts, free_port, wait_for
+from tests.real.peers import SUITE, accepts, wait_for
 
 CLIENT = "127.0.0.21"
 DEBIAN_PEN = Path("/usr/bin/pen")

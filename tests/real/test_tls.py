@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from tests.certificates import Authority
+from tests.ports import free_port
 from tests.real.apache import Apache
-from tests.real.peers import SUITE, accepts, free_port
+from tests.real.peers import SUITE, accepts
 
 PAGE = "www1\n"
 

@@ -7,7 +7,8 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from pen import penctl
-from tests.pen.conftest import BIN, DEADLINE, echo, free_port
+from tests.pen.conftest import BIN, DEADLINE, echo
+from tests.ports import free_port
 
 PENCTL = BIN / "penctl"
 

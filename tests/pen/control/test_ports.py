@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from tests.pen.conftest import BIN, DEADLINE, free_port, naming
+from tests.pen.conftest import BIN, DEADLINE, naming
+from tests.ports import free_port
 
 
 @pytest.fixture

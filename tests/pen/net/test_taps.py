@@ -10,7 +10,8 @@ from pen.core.state import State
 from pen.net.pollers import make_poller
 from pen.net.reactor import Reactor
 from pen.net.relays import Relays
-from tests.pen.conftest import echo, free_port, until
+from tests.pen.conftest import echo, until
+from tests.ports import free_port
 
 
 class Loop:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pen.conftest import echo, free_port, naming, until
+from tests.pen.conftest import echo, naming, until
+from tests.ports import free_port
 
 CLIENTS = [f"127.1.{high}.{low}" for high in range(4) for low in range(1, 26)]
 

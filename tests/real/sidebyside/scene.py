@@ -10,7 +10,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.real.peers import SUITE, free_port, wait_for
+from tests.ports import free_port
+from tests.real.peers import SUITE, wait_for
 from tests.real.sidebyside.servers import NamedServer, Silent
 
 DEADLINE = 10.0

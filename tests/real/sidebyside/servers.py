@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 
-from tests.real.peers import free_port
+from tests.ports import free_port
 
 _BACKLOG = 64
 

@@ -6,10 +6,11 @@ import subprocess
 import pytest
 
 from tests.certificates import Authority
+from tests.ports import free_port
 from tests.real.apache import Apache
 from tests.real.bind9 import Named, dig
 from tests.real.farm import HOSTS
-from tests.real.peers import accepts, free_port, receives
+from tests.real.peers import accepts, receives
 from tests.real.sidebyside.scene import OURS, C
 from tests.real.slapd import Slapd, ldapsearch
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.peers import accepts, free_port, wait_for
+from tests.ports import free_port
+from tests.real.peers import accepts, wait_for
 from tests.real.sidebyside.scene import OURS, C
 from tests.real.sidebyside.servers import NamedServer
 
