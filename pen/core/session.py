@@ -21,7 +21,7 @@ This module decides and counts. It opens no sockets and has no clock: `now` is
 monotonic seconds, `epoch` is the wall clock's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, Generic, TypeVar
@@ -115,6 +115,8 @@ class Sessions(Generic[S]):
     clients: ClientTable
     selector: Selector
     acls: AccessLists
+    _open: dict[int, S] = field(default_factory=dict)
+    _free: list[int] = field(default_factory=list)
     pending: int = 0
     """Sessions that are CONNECTING."""
     arriving: int = 0
@@ -123,8 +125,6 @@ class Sessions(Generic[S]):
     """Connections to servers that wait for clients; they give way to these."""
     holdable: int = 1 << 30
     """Sessions that the system's limits leave room for."""
-    _open: dict[int, S] = field(default_factory=dict)
-    _free: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -146,6 +146,10 @@ class Sessions(Generic[S]):
     def room(self) -> int:
         """How many more may begin; below 1, clients must wait in the kernel's backlog."""
         return min(self.vacant - self.arriving, self.settings.pending_max - self.pending)
+
+    def places(self, most: int) -> Iterable[int]:
+        """Counts the clients accepted in one go, no more than `most`, for which there was room."""
+        return range(most)
 
     def turns_away(self, address: str) -> bool:
         """Whether `client_acl` leaves nowhere to go for this client."""

@@ -141,7 +141,7 @@ class Listener:
             if relays.settings.debug >= WHY_LEVEL:
                 logger.debug("clients wait: %s", relays.sessions.limit)
             return self._pause()
-        for accepted in range(min(room, self._allowance())):
+        for accepted in relays.sessions.places(min(room, self._allowance())):
             try:
                 fd, peer = self._accept()
             except BlockingIOError:

@@ -1,22 +1,35 @@
 """The sessions of a worker: limits and bad news are shared with the other workers."""
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pen.core.clients import Client
 from pen.core.servers import Server
 from pen.core.session import S, Session, Sessions
 from pen.core.state import State
-from pen.workers.tally import ALL, Tally
+from pen.workers.tally import ALL, WAITING, Tally
 
 
 @dataclass(frozen=True, slots=True)
 class ServerNews:
     """A server failed, or works again."""
 
+    PACKED: ClassVar = struct.Struct("=idq")
+
     slot: int
     banned_until: float
     failed_at: int
+
+    def pack(self) -> bytes:
+        """As one packet."""
+        return self.PACKED.pack(self.slot, self.banned_until, self.failed_at)
+
+    @classmethod
+    def unpack(cls, packet: bytes) -> "ServerNews":
+        """What `pack` made a packet of."""
+        return cls(*cls.PACKED.unpack(packet))
 
     @classmethod
     def of(cls, server: Server) -> "ServerNews":
@@ -42,33 +55,87 @@ class Membership:
     wait: Callable[[], object]
     """Called when others leave no room, which none of our own ends will change."""
 
-    def note(self, server: Server, connections: int) -> None:
-        """Let the others know how many connections this worker has to a server, and in all."""
-        self.tally.put(self.number, server.slot, server.connections)
-        self.tally.put(self.number, ALL, connections)
+    def put(self, column: int, count: int) -> None:
+        """Let the others know."""
+        self.tally.put(self.number, column, count)
+
+    def elsewhere(self, column: int) -> int:
+        """What the others have, added up."""
+        return self.tally.elsewhere(self.number, column)
 
     def look(self, server: Server) -> None:
-        """See how many the others have."""
-        server.elsewhere = self.tally.elsewhere(self.number, server.slot)
+        """See how many connections the others have to a server."""
+        server.elsewhere = self.elsewhere(server.slot)
+
+    def share(self, limit: int) -> int:
+        """What part of a limit is this worker's, rounded up."""
+        return -(-limit // self.tally.workers)
 
 
 class SharedSessions(Sessions[S]):
-    """Sessions that count the other workers' connections for the limits."""
+    """Sessions that count the other workers' connections for the limits.
 
-    __slots__ = ("_membership",)
+    `max` and `hard` of the servers and, for streams, `conn_max` are looked at anew for every
+    client, and what was let in is written down before the next look. So no more than one
+    client for each other worker can come too many: between their looks and ours.
+
+    Where `conn_max` is reached, a worker whose clients wait and that has less than its share
+    says that it is `WAITING`; those that have their share then leave it what becomes free.
+
+    `pending_max`, and `conn_max` for datagrams, where a new session ends the least recent
+    one, are divided: each worker has its share.
+    """
+
+    __slots__ = ("_arriving", "_membership")
 
     def __init__(self, alone: Sessions[S], membership: Membership) -> None:
-        super().__init__(alone.settings, alone.servers, alone.clients, alone.selector, alone.acls)
         self._membership = membership
+        super().__init__(alone.settings, alone.servers, alone.clients, alone.selector, alone.acls)
+        self.holdable = alone.holdable
+
+    @property
+    def arriving(self) -> int:
+        """See `Sessions.arriving`."""
+        return self._arriving
+
+    @arriving.setter
+    def arriving(self, count: int) -> None:
+        self._arriving = count
+        self._note_all()
+
+    @property
+    def vacant(self) -> int:
+        """See `Sessions.vacant`."""
+        return min(self._membership.share(self.settings.conn_max), self.holdable) - len(self)
 
     @property
     def room(self) -> int:
-        """See `Sessions.room`; `conn_max` is for all workers together."""
-        us = self._membership
-        left = self.settings.conn_max - len(self) - us.tally.elsewhere(us.number, ALL)
+        """See `Sessions.room`."""
+        settings, us = self.settings, self._membership
+        ours = len(self) + self._arriving
+        left = settings.conn_max - us.elsewhere(ALL) - ours
+        fair = us.share(settings.conn_max)
+        us.put(WAITING, left < 1 and ours < fair)
+        if ours >= fair and us.elsewhere(WAITING):
+            left = 0
         if left < 1:
             us.wait()
-        return min(super().room, left)
+        return min(left, self.holdable - ours, us.share(settings.pending_max) - self.pending)
+
+    def places(self, most: int) -> Iterator[int]:
+        """See `Sessions.places`."""
+        yield 0
+        for place in range(1, most):
+            if self.room < 1:
+                return
+            yield place
+
+    def _note(self, server: Server) -> None:
+        self._membership.put(server.slot, server.connections)
+        self._note_all()
+
+    def _note_all(self) -> None:
+        self._membership.put(ALL, len(self._open) + self._arriving)
 
     def begin(self, session: S, now: float) -> bool:
         """See `Sessions.begin`."""
@@ -77,7 +144,7 @@ class SharedSessions(Sessions[S]):
                 self._membership.look(server)
         begun = super().begin(session, now)
         if begun:
-            self._membership.note(session.server, len(self))
+            self._note(session.server)
         return begun
 
     def _admits(self, server: Server, client: Client | None, address: str) -> bool:
@@ -88,11 +155,12 @@ class SharedSessions(Sessions[S]):
     def failed(self, session: S, now: float, epoch: int, *, blame: bool = True) -> Server | None:
         """See `Sessions.failed`."""
         tried = session.server
+        known = tried.failed_at
         following = super().failed(session, now, epoch, blame=blame)
-        if blame:
+        if blame and tried.failed_at != known:  # at most once a second
             self._membership.tell(ServerNews.of(tried))
-        self._membership.note(tried, len(self))
-        self._membership.note(session.server, len(self))
+        self._note(tried)
+        self._note(session.server)
         return following
 
     def accepted(self, session: Session) -> None:
@@ -105,7 +173,7 @@ class SharedSessions(Sessions[S]):
     def end(self, session: S, up: int, down: int) -> None:
         """See `Sessions.end`."""
         super().end(session, up, down)
-        self._membership.note(session.server, len(self))
+        self._note(session.server)
 
 
 def join(state: State, membership: Membership) -> None:

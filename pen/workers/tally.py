@@ -13,7 +13,9 @@ from pen.core.servers import ABUSE_SLOT, SLOTS_MAX
 
 ALL: Final = ABUSE_SLOT - 1
 """The column of all of a worker's connections, as if it were a slot."""
-CELLS: Final = SLOTS_MAX - ALL
+WAITING: Final = ALL - 1
+"""The column that says whether a worker's clients wait until others make room."""
+CELLS: Final = SLOTS_MAX - WAITING
 """In a row; memory that nobody writes to costs nothing."""
 
 
@@ -25,13 +27,13 @@ class Tally:
         self._memory = mmap.mmap(-1, workers * CELLS * 8)
         self._cells = memoryview(self._memory).cast("q")
 
-    def put(self, worker: int, slot: int, connections: int) -> None:
-        """A worker has so many connections to a server, or (`ALL`) altogether."""
-        self._cells[worker * CELLS + slot - ALL] = connections
+    def put(self, worker: int, column: int, count: int) -> None:
+        """A worker has so many connections to a server (its slot), or altogether (`ALL`)."""
+        self._cells[worker * CELLS + column - WAITING] = count
 
-    def elsewhere(self, worker: int, slot: int) -> int:
+    def elsewhere(self, worker: int, column: int) -> int:
         """How many the other workers have."""
-        cells, column = self._cells, slot - ALL
+        cells, column = self._cells, column - WAITING
         mine = cells[worker * CELLS + column]
         return sum([cells[row * CELLS + column] for row in range(self.workers)]) - mine
 

@@ -20,7 +20,7 @@ def make_workers(count: int, told: list[tuple[int, ServerNews]], **server: int) 
     states = []
     for number in range(count):
         state = State()
-        state.settings.pending_max = 1000
+        state.settings.pending_max = 3000
         state.servers.slot(0).move("127.0.0.1", resolve("127.0.0.1", 80))
         for name, value in server.items():
             setattr(state.servers[0], name, value)
@@ -51,6 +51,61 @@ def test_conn_max_is_for_all_together():
     begin(one, "192.0.2.1")
     begin(other, "192.0.2.2")
     assert (one.sessions.room, other.sessions.room) == (1, 1)
+
+
+def test_each_place_is_looked_for_anew():
+    one, other = make_workers(2, [])
+    for state in (one, other):
+        state.settings.conn_max = 3
+    accepted = 0
+    for _ in one.sessions.places(one.sessions.room):
+        begin(one, "192.0.2.1")
+        begin(other, "192.0.2.2")  # at the same time
+        accepted += 2
+    assert accepted == 4, "not 6"
+
+
+def test_clients_that_are_not_sessions_yet_count():
+    one, other = make_workers(2, [])
+    one.settings.conn_max = other.settings.conn_max = 3
+    one.sessions.arriving += 2
+    assert other.sessions.room == 1
+    one.sessions.arriving -= 1
+    assert other.sessions.room == 2
+
+
+def test_who_has_his_share_leaves_what_is_free_to_those_who_wait():
+    one, other, idle = make_workers(3, [])
+    for state in (one, other, idle):
+        state.settings.conn_max = 6
+    sessions = [begin(one, "192.0.2.1") for _ in range(6)]
+    assert other.sessions.room == 0, "its client waits"
+    one.sessions.end(sessions.pop(), 0, 0)
+    assert one.sessions.room == 0, "though one is free"
+    assert other.sessions.room == 1
+    assert begin(other, "192.0.2.2")
+    one.sessions.end(sessions.pop(), 0, 0)
+    assert one.sessions.room == 1, "for nobody waits now"
+
+
+def test_pending_max_is_divided():
+    one, other = make_workers(2, [])
+    one.settings.pending_max = other.settings.pending_max = 5
+    assert (one.sessions.room, other.sessions.room) == (3, 3)
+    begin(one, "192.0.2.1")
+    assert (one.sessions.room, other.sessions.room) == (2, 3)
+
+
+def test_bad_news_are_told_once_a_second():
+    told: list[tuple[int, ServerNews]] = []
+    one, _ = make_workers(2, told)
+    for epoch in (1, 1, 1, 2):
+        one.servers[0].banned_until = 0.0
+        session = begin(one, "192.0.2.1")
+        one.sessions.failed(session, NOW, epoch)
+        one.sessions.end(session, 0, 0)
+    assert [news.failed_at for _, news in told] == [1, 2]
+    assert ServerNews.unpack(told[0][1].pack()) == told[0][1]
 
 
 def test_a_failure_is_told_and_so_is_the_recovery():
