@@ -302,11 +302,11 @@ class Balancer:
     def save_statistics(self) -> None:
         """USR1: to the web file if there is one, else to stderr or syslog."""
         path = self.state.settings.web_stats
-        if path is None:
-            logger.info("%s", text.render(self.facts.snapshot(int(time.time()))))
-            return
         try:
-            html.save(self.status_page(), path)
+            if path is None:
+                logger.info("%s", text.render(self.facts.snapshot(int(time.time()))))
+            else:
+                html.save(self.status_page(), path)
         except PenError as error:
             logger.error("USR1: %s", error)
 

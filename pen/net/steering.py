@@ -60,6 +60,12 @@ def program(group: int) -> list[Instruction]:
     ]
 
 
+def member_for(address: str, group: int) -> int:
+    """What the program gives for an IPv4 address, for those who measure or test."""
+    source = int.from_bytes(socket.inet_aton(address), "big")
+    return (source * SPREAD % (1 << 32) >> 16) % group
+
+
 def share(sock: socket.socket) -> None:
     """Let more sockets have this one's address; to be called before each is bound."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -5,9 +5,10 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from pen.core.address import Resolve
@@ -20,16 +21,17 @@ from pen.stats.facts import Facts
 from pen.workers.calls import Adopt, Ask, Call, Close, Heard, ReopenFiles, ReopenLog, Stop
 from pen.workers.facts import MergedFacts
 from pen.workers.group import ListeningGroup
-from pen.workers.sharing import Membership, ServerNews
+from pen.workers.links import Link, News, teller
+from pen.workers.sharing import Membership
 from pen.workers.tally import Tally
 from pen.workers.worker import Worker
 
 logger = logging.getLogger("pen")
 
-PATIENCE: Final = 10.0
-"""Seconds to wait for a worker's reply; one that takes longer hangs, and is replaced."""
+PATIENCE: Final = 5.0
+"""Seconds to wait for workers' replies; one that takes longer hangs, and is replaced."""
 BREATH: Final = 1.0
-"""Seconds between the births of a worker whose predecessors die young."""
+"""Seconds in which a worker has at most two successors, if they die young."""
 
 
 @dataclass(slots=True)
@@ -38,9 +40,15 @@ class Process:
 
     number: int
     pid: int
-    link: Connection
-    news: Connection
+    link: Link
+    news: News
     born: float
+    """Monotonic time."""
+    succeeded: float
+    """Its successor may not be born before this time."""
+
+    def __str__(self) -> str:
+        return f"worker {self.number} (process {self.pid})"
 
 
 class Supervisor:
@@ -63,7 +71,7 @@ class Supervisor:
         self._workers: dict[int, Process] = {}
         self._stopping = False
         self.reactor = engine.reactor
-        self.parts: tuple[Part, ...] = (_refuse, *engine.parts, self._follow_everything)
+        self.parts: tuple[Part, ...] = (refuse, *engine.parts, self._follow_everything)
         self.facts: Facts = MergedFacts(self.ask, workers)
 
     def listening_on(self) -> str:
@@ -74,7 +82,7 @@ class Supervisor:
         """See `Engine.close_connection`."""
         own, worker = merge.local(number, self._count)
         if worker in self._workers:
-            self._call(self._workers[worker], Close(own))
+            self._call(Close(own), [self._workers[worker]])
 
     def reopen_files(self) -> None:
         """See `Engine.reopen_files`."""
@@ -90,9 +98,7 @@ class Supervisor:
         def commit() -> None:
             configuration = self._engine.state.configuration(tables=True)
             call = Adopt(configuration, moved=wanted.listen != applied.listen)
-            for process in list(self._workers.values()):
-                moved = self._group.sockets[process.number] if call.moved else None
-                self._call(process, call, moved)
+            self._tell(call, attached=self._group.sockets if call.moved else None)
 
         return Prepared(commit)
 
@@ -116,30 +122,42 @@ class Supervisor:
     def run(self) -> None:
         """See `Engine.run`."""
         for number in range(self._count):
-            self._start(number)
+            self._give_birth(number, 0.0)
         self.reactor.run()
 
-    def _start(self, number: int) -> None:
-        link, its_link = _pair()
-        news, its_news = _pair()
+    def _give_birth(self, number: int, succeeded: float) -> None:
+        """Start a worker, if it is still wanted; or try again later."""
+        if self._stopping or number in self._workers:
+            return
+        try:
+            self._start(number, succeeded)
+        except OSError as error:
+            logger.error("worker %d cannot be started: %s", number, error.strerror)
+            self.reactor.call_at(
+                self.reactor.now + BREATH, lambda: self._give_birth(number, succeeded)
+            )
+
+    def _start(self, number: int, succeeded: float) -> None:
+        link, news = Link(PATIENCE), News()
         pid = os.fork()
         if pid == 0:
-            link.close()
-            news.close()
-            self._become_worker(number, its_link, its_news)
-        its_link.close()
-        its_news.close()
-        process = Process(number, pid, link, news, time.monotonic())
+            self._become_worker(number, link, news)
+        link.worker_end.close()
+        news.worker_end.close()
+        process = Process(number, pid, link, news, time.monotonic(), succeeded)
         self._workers[number] = process
         self.reactor.add(news.fileno(), lambda _: self._on_news(process))
 
-    def _become_worker(self, number: int, link: Connection, news: Connection) -> None:
+    def _become_worker(self, number: int, link: Link, news: News) -> None:
         """In the new process; never returns."""
         status = 1
         try:
+            link.close()
+            news.close()
             self._let_go(number)
-            membership = partial(Membership, number, self._tally, news.send)
-            Worker(self._engine, membership, link, self._group.sockets[number]).run()
+            membership = partial(Membership, number, self._tally, teller(news.worker_end))
+            listener = self._group.sockets[number]
+            Worker(self._engine, membership, link.worker_end, listener).run()
             status = 0
         except PenError as error:
             logger.error("worker %d: %s", number, error)
@@ -160,8 +178,10 @@ class Supervisor:
 
     def _on_news(self, process: Process) -> None:
         try:
-            news: ServerNews = process.news.recv()
-        except (EOFError, OSError):
+            news = process.news.take()
+        except OSError:
+            news = None
+        if news is None:
             self._bury(process)
             return
         news.tell(self._engine.state)
@@ -174,75 +194,87 @@ class Supervisor:
         process.link.close()
         _, status = os.waitpid(process.pid, 0)
         self._tally.clear(process.number)
-        if self._workers.get(process.number) is process:
-            del self._workers[process.number]
+        del self._workers[process.number]
         if self._stopping:
             if not self._workers:
                 self._engine.stop()
             return
         logger.error(
-            "worker %d (process %d) has ended (%s): its connections are lost; starting another",
-            process.number, process.pid, _cause(status),
+            "%s has ended (%s): its connections are lost; starting another",
+            process, _cause(status),
         )  # fmt: skip
-        delay = 0.0 if time.monotonic() - process.born > BREATH else BREATH
-        self.reactor.call_at(self.reactor.now + delay, lambda: self._replace(process.number))
-
-    def _replace(self, number: int) -> None:
-        if not self._stopping and number not in self._workers:
-            self._start(number)
+        self.reactor.call_at(
+            process.succeeded, lambda: self._give_birth(process.number, process.born + BREATH)
+        )
 
     # Telling and asking them.
 
-    def _call(self, process: Process, call: Call, attached: socket.socket | None = None) -> Any:
-        """A worker's reply; None from one that is dying."""
-        try:
-            process.link.send(call)
-            if attached is not None:
-                _pass(process.link, attached)
-            if not process.link.poll(PATIENCE):
-                logger.error("worker %d hangs; replacing it", process.number)
-                os.kill(process.pid, signal.SIGKILL)
-                return None
-            reply = process.link.recv()
-        except (EOFError, OSError):
-            return None
-        if isinstance(reply, PenError):
-            logger.error("worker %d: %s; it goes on as before", process.number, reply)
-            return None
-        return reply
+    def _call(
+        self,
+        call: Call,
+        processes: Iterable[Process],
+        attached: list[socket.socket] | None = None,
+    ) -> dict[int, Any]:
+        """Call all at once; the replies by number of worker, of those who live and can do it.
 
-    def _tell(self, call: Call, but: int = -1) -> None:
+        `attached`: a socket for each, by number of worker, to go with the call.
+        """
+        called = []
+        for process in processes:
+            with _reaching(process):
+                process.link.send(call, attached[process.number] if attached else None)
+                called.append(process)
+        deadline = time.monotonic() + PATIENCE
+        replies = {}
+        for process in called:
+            with _reaching(process):
+                reply = process.link.reply(deadline)
+                if isinstance(reply, PenError):
+                    logger.error("%s: %s; it goes on as before", process, reply)
+                else:
+                    replies[process.number] = reply
+        return replies
+
+    def _tell(
+        self, call: Call, *, but: int = -1, attached: list[socket.socket] | None = None
+    ) -> None:
         """Tell all workers; `but`: the number of one who knows."""
-        for process in list(self._workers.values()):
-            if process.number != but:
-                self._call(process, call)
+        told = [process for process in self._workers.values() if process.number != but]
+        self._call(call, told, attached)
 
     def ask(self, question: str, *arguments: object) -> dict[int, Any]:
-        """Every living worker's answer to a question of `stats.facts.Facts`."""
-        answers = {
-            number: self._call(self._workers[number], Ask(question, arguments))
-            for number in sorted(self._workers)
-        }
-        return {number: answer for number, answer in answers.items() if answer is not None}
+        """Every living worker's answer to a question of `stats.facts.Facts`.
+
+        Raises:
+            CommandError: there is none.
+        """
+        answers = self._call(Ask(question, arguments), self._workers.values())
+        if not answers:
+            raise CommandError("no worker can answer: all have just ended, and others are started")
+        return answers
 
 
-def _refuse(wanted: Settings, applied: Settings) -> None:  # noqa: ARG001
-    """What cannot be divided among workers."""
+@contextmanager
+def _reaching(process: Process) -> Iterator[None]:
+    """Around what is done with a link; the worker may have ended, or hang, and then is killed."""
+    try:
+        yield
+    except BlockingIOError:
+        logger.error("%s has not answered for %g s; killing it", process, PATIENCE)
+        os.kill(process.pid, signal.SIGKILL)
+    except (EOFError, OSError):
+        pass  # it has ended, which its news will tell
+
+
+def refuse(wanted: Settings, applied: Settings) -> None:  # noqa: ARG001
+    """The part that refuses what cannot be divided among workers.
+
+    Raises:
+        CommandError: it is wanted.
+    """
     for given, what in ((wanted.dsr_if, "dsr_if"), (wanted.idlers, "idlers")):
         if given:
             raise CommandError(f"'{what}' is for a pen that serves alone; leave out the workers")
-
-
-def _pair() -> tuple[Connection, Connection]:
-    """A way between two processes, and its other end."""
-    one, other = socket.socketpair()
-    return Connection(one.detach()), Connection(other.detach())
-
-
-def _pass(link: Connection, attached: socket.socket) -> None:
-    """Send a descriptor after a call (SCM_RIGHTS, unix(7))."""
-    with socket.socket(fileno=os.dup(link.fileno())) as way:
-        socket.send_fds(way, [b"s"], [attached.fileno()])
 
 
 def _cause(status: int) -> str:

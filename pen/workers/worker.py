@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Final
+from typing import Final, NoReturn
 
 from pen import daemon
 from pen.core.address import resolve
@@ -83,13 +83,19 @@ class Worker:
         try:
             call: Call = self._link.recv()
         except (EOFError, OSError):
-            logger.error("worker %d: the supervisor is gone; ending", os.getpid())
-            os._exit(1)
+            self._give_up()
         try:
             reply = self._answers[type(call)](call)
         except PenError as error:
             reply = error
-        self._link.send(reply)
+        try:
+            self._link.send(reply)
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> NoReturn:
+        logger.error("process %d: pen's first process is gone; ending", os.getpid())
+        os._exit(1)
 
     def _adopt(self, call: Adopt) -> None:
         if call.moved:

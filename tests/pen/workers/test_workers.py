@@ -1,16 +1,14 @@
-"""Real workers: each client keeps its server, limits hold, and a death costs little."""
+"""Real workers serve as one pen: clients, limits, commands, facts, the end."""
 
-import os
 import re
-import signal
 import socket
-import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.pen.conftest import echo, naming, until
+from tests.pen.workers.crowd import children
 from tests.ports import free_port
 
 CLIENTS = [f"127.1.{high}.{low}" for high in range(4) for low in range(1, 26)]
@@ -23,11 +21,6 @@ def ask(running, client: str) -> str:
             return stream.recv(100).decode()
         except ConnectionResetError:
             return ""
-
-
-def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
 
 
 @pytest.fixture
@@ -88,27 +81,6 @@ def has_news(stream: socket.socket) -> bool:
         return False
     finally:
         stream.setblocking(True)
-
-
-def test_the_death_of_a_worker_costs_only_its_own_connections(pen, three):
-    running = pen("--workers", "2", *three)
-    first = {client: ask(running, client) for client in CLIENTS}
-    victim = children(running.process.pid)[0]
-    os.kill(victim, signal.SIGKILL)
-    until(
-        lambda: (
-            len(children(running.process.pid)) == 2 and victim not in children(running.process.pid)
-        ),
-        "another takes its place",
-        2.0,
-    )
-    again = {client: ask(running, client) for client in CLIENTS}
-    assert len(again) == len(CLIENTS), "nobody is turned away"
-    survivors = [
-        line.split()[0] for line in running.ctl("recent").splitlines() if " connects 2 " in line
-    ]
-    assert survivors, "the clients of the other worker are still known"
-    assert all(first[client] == again[client] for client in survivors)
 
 
 def test_a_failure_that_one_worker_meets_is_known_to_all(pen, backend):
@@ -180,36 +152,3 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def test_datagrams_too(pen):
-    servers = []
-    for name in (b"a", b"b"):
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        server.bind(("127.0.0.1", 0))
-        threading.Thread(target=answer_with, args=(server, name), daemon=True).start()
-        servers.append(server)
-    running = pen("-U", "--workers", "2", *(f"127.0.0.1:{s.getsockname()[1]}" for s in servers))
-    first = {client: ask_udp(running.port, client) for client in CLIENTS[:40]}
-    assert set(first.values()) == {b"a", b"b"}
-    assert {client: ask_udp(running.port, client) for client in first} == first
-    assert sum(int(server["rx"]) for server in running.servers()) == 2 * len(first)
-    for server in servers:
-        server.close()
-
-
-def answer_with(server: socket.socket, name: bytes) -> None:
-    while True:
-        try:
-            _, client = server.recvfrom(100)
-            server.sendto(name, client)
-        except OSError:
-            return
-
-
-def ask_udp(port: int, client: str) -> bytes:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(10)
-        asking.bind((client, 0))
-        asking.sendto(b"?", ("127.0.0.1", port))
-        return asking.recv(100)
