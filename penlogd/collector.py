@@ -20,7 +20,7 @@ AT_A_TIME = 10_000
 CLOCK_STEP = 0.5
 """Seconds by which the clock must jump to count as set."""
 
-GATHERING = 0.02
+GATHERING = 0.05
 """Seconds to let datagrams gather after a wake-up: many for the price of one."""
 
 ROOMY = 4 << 20
@@ -174,7 +174,7 @@ class Collector:
     def _finish(self) -> None:
         self._reception.close()
         for sock in self._sockets.values():
-            while self._receive(sock, self._now()) == AT_A_TIME:
+            while self._receive(sock, self._now()) >= AT_A_TIME:
                 pass
         self._write(self._consolidator.flush())
         unwritten = self._sink.close()

@@ -4,11 +4,10 @@ import errno
 import socket
 import struct
 
+from penlogd.manymessages import receive_from
+
 BUFFER = 32 << 20
 """Bytes asked for the receive buffer. This much holds a burst of 20,000 lines of any size."""
-
-DATAGRAM = 65536
-"""More than any UDP datagram has."""
 
 _SO_MEMINFO = 55  # Linux: nine counters of a socket, the last is how many datagrams it dropped
 _SO_RCVBUFFORCE = 33  # Linux: as SO_RCVBUF, but beyond the system's limit; needs CAP_NET_ADMIN
@@ -28,21 +27,22 @@ class Receiver:
 
     def __init__(self, host: str, port: str) -> None:
         self.sockets = _bind_all(_places(host, port))
+        self._receive = {sock: receive_from(sock) for sock in self.sockets}
 
     def addresses(self) -> list[tuple[int, tuple[str, int]]]:
         """Return the address families and addresses of the sockets."""
         return [(sock.family, sock.getsockname()[:2]) for sock in self.sockets]
 
     def drain(self, sock: socket.socket, limit: int) -> list[tuple[bytes, str]]:
-        """Return what the socket holds, at most limit datagrams, each with its sender's address."""
-        taken: list[tuple[bytes, str]] = []
-        receive = sock.recvfrom
-        try:
-            for _ in range(limit):
-                data, sender = receive(DATAGRAM)
-                taken.append((data, sender[0]))
-        except BlockingIOError:
-            pass
+        """Return what the socket holds, each datagram with its sender's address.
+
+        At about limit datagrams it stops, so that they are worked on.
+        """
+        receive = self._receive[sock]
+        taken = received = receive()
+        while received and len(taken) < limit:
+            received = receive()
+            taken += received
         return taken
 
     def buffer_size(self) -> int:

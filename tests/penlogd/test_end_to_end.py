@@ -268,7 +268,8 @@ def test_in_the_background_with_a_pid_file_and_another_user(farm, tmp_path):
 def test_in_a_chroot_the_files_are_inside(farm, tmp_path):
     daemon = farm.start("-j", str(tmp_path), "-l", "/jailed.log", "-p", "/pid", log=False)
     farm.send(LINE % (stamp(), b"x"))
-    assert wait_for(lambda: (tmp_path / "pid").read_text()).strip() == str(daemon.pid)
+    pid = tmp_path / "pid"
+    assert wait_for(lambda: pid.exists() and pid.read_text()).strip() == str(daemon.pid)
     stop(daemon)
     assert b"/x " in (tmp_path / "jailed.log").read_bytes()
     assert not (tmp_path / "pid").exists()
