@@ -44,12 +44,14 @@ _CUT = 64
 """Records forgotten of a kind before they are cut off its list, which moves all others."""
 
 _Record = tuple[float, bytes]  # when, client
+_Key = tuple[bytes, bytes]  # server, request
 
 
 @dataclass(slots=True)
 class _Records:
     """The records of one server and request by time, the first `gone` of them forgotten."""
 
+    key: _Key
     known: list[_Record] = field(default_factory=list)
     gone: int = 0
 
@@ -70,26 +72,28 @@ class Attribution:
     def __init__(self, capacity: int, *, spared: float = 0.0) -> None:
         self._capacity = capacity
         self._spared = spared
-        self._records: dict[bytes, _Records] = {}
+        self._records: dict[_Key, _Records] = {}
         self._habits: dict[tuple[bytes, bool], Habits] = {}
-        self._by_age: deque[tuple[float, bytes]] = deque()
+        self._by_age: deque[_Records] = deque()  # each as often as it has records
+        self._full_until = float("-inf")  # till then the oldest is too young to be forgotten
 
     def __len__(self) -> int:
         return len(self._by_age)
 
     def add(self, server: bytes, request: bytes, client: bytes, when: float) -> None:
         """Remember that the client sent the request to the server; records come in time order."""
-        key = server + b" " + request[:DATAGRAM_REQUEST_MINIMUM]
+        key = (server, request[:DATAGRAM_REQUEST_MINIMUM])
         records = self._records.get(key)
         if records is None:
-            records = self._records[key] = _Records()
+            records = self._records[key] = _Records(key)
         known = records.known
         if known and when < known[-1][0]:  # the clock was set back
             insort(known, (when, client), records.gone)
         else:
             known.append((when, client))
-        self._by_age.append((when, key))
-        if len(self._by_age) > self._capacity:
+        by_age = self._by_age
+        by_age.append(records)
+        if len(by_age) > self._capacity and (when >= self._full_until or len(by_age) > CEILING):
             self._forget_old(when)
 
     def client(self, line: AccessLine, request: bytes, came: float) -> tuple[bytes, bool] | None:
@@ -100,7 +104,7 @@ class Attribution:
             request: Its request, escapes undone.
             came: When it came.
         """
-        records = self._records.get(line.server + b" " + request[:DATAGRAM_REQUEST_MINIMUM])
+        records = self._records.get((line.server, request[:DATAGRAM_REQUEST_MINIMUM]))
         if records is None:
             return None
         habits = self._of(line)
@@ -155,18 +159,17 @@ class Attribution:
     def _forget_old(self, now: float) -> None:
         by_age = self._by_age
         while len(by_age) > self._capacity:
-            when, key = by_age[0]
-            if now - when < self._spared and len(by_age) <= CEILING:
+            records = by_age[0]
+            self._full_until = records.known[records.gone][0] + self._spared
+            if now < self._full_until and len(by_age) <= CEILING:
                 return
             by_age.popleft()
-            self._forget(key)
+            self._forget_oldest(records)
 
-    def _forget(self, key: bytes) -> None:
-        """Forget the oldest record of this key."""
-        records = self._records[key]
+    def _forget_oldest(self, records: _Records) -> None:
         records.gone += 1
         if records.gone == len(records.known):
-            del self._records[key]
+            del self._records[records.key]
         elif records.gone > _CUT and records.gone > len(records.known) // 2:
             del records.known[: records.gone]
             records.gone = 0

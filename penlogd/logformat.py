@@ -16,8 +16,8 @@ from penlogd.stamps import StampReader, parse_by
 # %u of an empty name is "" in Apache's log, quotes and all, between quotes too.
 _QUOTED = r'(?:""(?="))?+[^"\\]*+(?:\\.[^"\\]*+)*+'
 
-# Without anything unusual in it, which is the bulk of lines, and takes half the time.
-_PLAIN_QUOTED = r'[^"\\]*+'
+# Where the line has no backslash, which is the bulk of lines: a third of the time.
+_PLAIN_QUOTED = r'[^"]*+'
 
 _READ = [role.value for role in Role if role is not Role.CLIENT]
 
@@ -88,7 +88,7 @@ def _coarseness(field: Field) -> float:
 def _pattern(parts: Sequence[Part], place: int, plain: bool) -> str:
     """Return the regular expression for the field at this place, by what stands around it.
 
-    A plain one matches less: no escapes in quotes, and no blanks where text is not quoted.
+    A plain one, for lines without backslashes, has no blanks where text is not quoted.
     """
     field, before, after = parts[place], _literal(parts, place - 1), _literal(parts, place + 1)
     assert isinstance(field, Field)
@@ -102,6 +102,8 @@ def _pattern(parts: Sequence[Part], place: int, plain: bool) -> str:
         return f"(?>.*?(?={re.escape(after)}{_look_ahead(parts, place + 2)}))" if after else ".*"
     if after.startswith(":"):  # which an IPv6 address holds too
         return r"\S{0,255}?"
+    if after.startswith(" "):
+        return "[^ ]*+"  # quicker than \S
     stop = re.escape(after[0]) if after.strip()[:1] == after[:1] and after else ""
     return rf"[^\s{stop}]*+"
 
@@ -123,7 +125,7 @@ class CompiledFormat:
     """Reads lines of one format.
 
     Args:
-        plain: Regular expression for a whole line without anything unusual.
+        plain: Regular expression for a whole line that has no backslash and nothing unusual.
         full: Regular expression for any whole line; both have a group for each role.
         fields: What the roles' groups hold.
     """
@@ -150,7 +152,9 @@ class CompiledFormat:
 
     def read(self, text: bytes, sender: bytes) -> AccessLine | None:
         """Read a line; None if it does not have this format."""
-        match = self._match_plain(text) or self._match(text)
+        match = None if b"\\" in text else self._match_plain(text)
+        if match is None:
+            match = self._match(text)
         if match is None:
             return None
         peer, port, server, server_port, request, stamp, duration = match.group(*self._groups)

@@ -15,6 +15,7 @@ Nothing here reads a clock: times are passed in, in seconds since 1970.
 
 from collections import deque
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from sortedcontainers import SortedDict
@@ -24,12 +25,14 @@ Item = TypeVar("Item")
 PER_SECOND = 10
 """Buckets in a second: lines leave a bucket at a time, sorted, so waiting is exact to 0.1 s."""
 
+_stamp = itemgetter(0)
+
 
 @dataclass(slots=True)
 class _Bucket(Generic[Item]):
     """The lines stamped within one tenth of a second."""
 
-    lines: list[tuple[float, int, Item]] = field(default_factory=list)  # stamp, turn, line
+    lines: list[tuple[float, Item]] = field(default_factory=list)  # stamp, line; as they came
     size: int = 0
 
 
@@ -52,7 +55,6 @@ class ReorderBuffer(Generic[Item]):
         self._opened: deque[tuple[float, int]] = deque()  # when the bucket got its first line
         self._newest: dict[bytes, tuple[float, float]] = {}  # server: newest stamp, last arrival
         self._released = float("-inf")
-        self._turn = 0
         self.lines = 0
         self.bytes = 0
 
@@ -70,8 +72,7 @@ class ReorderBuffer(Generic[Item]):
         if bucket is None:
             bucket = self._buckets[key] = _Bucket()
             self._opened.append((now, key))
-        self._turn += 1
-        bucket.lines.append((stamp, self._turn, item))
+        bucket.lines.append((stamp, item))
         bucket.size += size
         self.lines += 1
         self.bytes += size
@@ -120,8 +121,8 @@ class ReorderBuffer(Generic[Item]):
 
     def _release(self, released: list[Item]) -> None:
         _, bucket = self._buckets.popitem(0)
-        bucket.lines.sort()
+        bucket.lines.sort(key=_stamp)
         self._released = max(self._released, bucket.lines[-1][0])
-        released.extend([line[2] for line in bucket.lines])
+        released.extend([item for _, item in bucket.lines])
         self.lines -= len(bucket.lines)
         self.bytes -= bucket.size
