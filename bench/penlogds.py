@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from penlog.records import CONNECTIONS_LIMIT, about_connection, connection_line
 
 PEN, SERVER, HOST = "127.0.0.1", "127.0.0.5", "127.0.0.1"
 IN_FLIGHT, URLS, CLIENTS = 20, 1000, 200
+OPEN = 50  # connections at a time
 PORTS = '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %{remote}p %{local}p %D'
 TAIL = '200 5120 "http://www.example.com/index.html" "Mozilla/5.0 (X11; Linux x86_64)"'
 PAUSE_AFTER = 40  # datagrams; then there are 4 ms of rest
@@ -74,6 +76,7 @@ def datagrams(work: Work, count: int, ours: bool) -> Iterator[tuple[str, bytes]]
     random.seed(7)
     waiting: list[bytes] = []
     told: list[bytes] = []
+    still_open: deque[str] = deque()
     for number in range(count + IN_FLIGHT):
         if number < count:
             url, client = int(URLS ** random.random()), random.randrange(CLIENTS)
@@ -83,7 +86,7 @@ def datagrams(work: Work, count: int, ours: bool) -> Iterator[tuple[str, bytes]]
             if not exact:
                 yield PEN, f"+ 10.1.1.{client} {SERVER} {request}\n".encode()
             elif number % each == 0:
-                told += connection(f"10.1.1.{client}", port, number)
+                told += connection(f"10.1.1.{client}", port, still_open)
             stamp = time.strftime("[%d/%b/%Y:%H:%M:%S +0000]", time.gmtime())
             ports = f" {port} 80 {1500}" if exact else ""
             waiting.append(f'{PEN} - - {stamp} "{request}" {TAIL}{ports}\n'.encode())
@@ -94,15 +97,14 @@ def datagrams(work: Work, count: int, ours: bool) -> Iterator[tuple[str, bytes]]
             yield SERVER, waiting.pop(0)
 
 
-def connection(client: str, port: int, number: int) -> list[bytes]:
-    """Return the records of a connection's beginning, and of the end of the one before it."""
-    place = ((PEN, port), (SERVER, 80))
-    about = about_connection("tcp", (client, 999), *place, time.time())
-    before = about_connection("tcp", (client, 999), (PEN, max(20_000, port - 50)), place[1], number)
-    return [
-        connection_line(about, 0.0, 0, 0, None),
-        connection_line(before, 0.1, 500, 5000, "done"),
-    ]
+def connection(client: str, port: int, still_open: deque[str]) -> list[bytes]:
+    """Return the records of a connection's beginning, and of the end of the one 50 before it."""
+    about = about_connection("tcp", (client, 999), (PEN, port), (SERVER, 80), time.time())
+    still_open.append(about)
+    records = [connection_line(about, 0.0, 0, 0, None)]
+    if len(still_open) > OPEN:
+        records.append(connection_line(still_open.popleft(), 0.1, 500, 5000, "done"))
+    return records
 
 
 class Senders:

@@ -5,12 +5,14 @@ it makes, from which port, for which client. Ports come round again in seconds u
 belongs to the connection that had its port *at that time*. Times compared are those of arrival
 here: servers' clocks do not matter.
 
-A key is pen's address, its port, and the server's address. Connections of a key to different ports
-of the server may be open at once; to one port they follow each other, so a new one ends the one
-before it, whether or not its end was told. Nothing here reads a clock: times are passed in.
+A key is a *place*: pen's address, its port, and the server's address. Connections of a key to
+different ports of the server may be open at once; to one port they follow each other, so a new one
+ends the one before it, whether or not its end was told. Nothing here reads a clock: times are
+passed in.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -25,7 +27,24 @@ MARGIN = 1.0
 
 _NEVER = float("inf")
 
-Key = tuple[bytes, bytes, bytes]  # pen's address, its port, server's address
+Key = bytes
+"""What `place_of` gives."""
+
+
+def place_of(pen: bytes, port: bytes, server: bytes) -> Key:
+    """Return the key for pen's address and port and the server's address."""
+    return b" ".join((pen, port, server))
+
+
+def canonical_place(told: bytes, address: Callable[[bytes], bytes]) -> Key:
+    """Return the key for a place as pen told it, with addresses in their one spelling.
+
+    Only IPv6 addresses have several.
+    """
+    if b":" not in told:
+        return told
+    pen, port, server = told.split(b" ")
+    return place_of(address(pen), port, address(server))
 
 
 class Unknown(Enum):
@@ -41,14 +60,15 @@ class _Connection:
     server_port: bytes
     client: bytes
     identity: bytes
-    """What all news of this connection repeats, and no other has."""
     opened: float
     heard: float
     closed: float = _NEVER
 
     def distance(self, began: float, latest: float) -> float:
         """Return by how many seconds the connection missed this span; 0 if it was open in it."""
-        return max(0.0, self.opened - latest, began - self.closed)
+        if self.opened > latest:
+            return self.opened - latest
+        return began - self.closed if began > self.closed else 0.0
 
 
 class Connections:
@@ -63,7 +83,8 @@ class Connections:
         self._keep = keep
         self._ceiling = ceiling
         self._known: dict[Key, list[_Connection]] = {}
-        self._open: OrderedDict[_Connection, None] = OrderedDict()  # longest without news first
+        # By identity; those that are longest without news come first.
+        self._open: OrderedDict[bytes, _Connection] = OrderedDict()
         self._ended: deque[_Connection] = deque()  # in the order of their ends
 
     def __len__(self) -> int:
@@ -79,48 +100,69 @@ class Connections:
             key: Which port of pen's it has, and to which server.
             server_port: The server's port.
             client: Whose it is.
-            identity: What all news of it repeats.
+            identity: What all news of it repeats, and no other has.
             lasted: Seconds that it has been open.
             now: The time.
             ended: Whether it has ended now.
         """
-        some = self._known.get(key)
-        connection = None if some is None else _of(some, server_port, identity)
-        if connection is None:
+        if not self.tell_more(identity, now, ended=ended):
             connection = _Connection(key, server_port, client, identity, now - lasted, now)
-            if some is None:
-                self._known[key] = [connection]
-            else:
-                self._end_others(some, server_port, now)
-                some.append(connection)
-            self._open[connection] = None
-        elif connection.closed is _NEVER:
-            connection.heard = now
-            self._open.move_to_end(connection)
-        if ended and connection.closed is _NEVER:
-            self._end(connection, now)
-        self._forget(now)
+            if self._add(connection) and ended:
+                self._end(connection, now)
+        self.forget(now)
 
-    def _end_others(self, some: list[_Connection], server_port: bytes, now: float) -> None:
-        """Where a port is used anew, the connection that had it is over."""
-        for each in some:
-            if each.server_port == server_port and each.closed is _NEVER:
-                self._end(each, now)
+    def tell_more(self, identity: bytes, now: float, *, ended: bool) -> bool:
+        """Take further news of a connection, as `tell` but quicker; False if none such is open."""
+        connection = self._open.get(identity)
+        if connection is None:
+            return False
+        if ended:
+            self._end(connection, now)
+        else:
+            connection.heard = now
+            self._open.move_to_end(identity)
+        return True
+
+    def forget(self, now: float) -> None:
+        """Forget what ended long ago, what pen is silent about, and what is too much."""
+        ended, still_open, ceiling = self._ended, self._open, self._ceiling
+        oldest, silent = now - self._keep, now - SILENCE
+        while ended and (ended[0].closed < oldest or len(ended) + len(still_open) > ceiling):
+            self._remove(ended.popleft())
+        while still_open:
+            identity, connection = next(iter(still_open.items()))
+            if connection.heard >= silent and len(still_open) <= ceiling:
+                return
+            del still_open[identity]
+            self._remove(connection)
+
+    def _add(self, new: _Connection) -> bool:
+        """Add a connection unless it has ended already; it ends the one that had its port."""
+        some = self._known.get(new.key)
+        if some is None:
+            self._known[new.key] = [new]
+        else:
+            for each in some:
+                if each.identity == new.identity:
+                    return False
+            for each in some:
+                if each.server_port == new.server_port and each.closed is _NEVER:
+                    self._end(each, new.heard)
+            some.append(new)
+        self._open[new.identity] = new
+        return True
 
     def client(
         self, key: Key, server_port: bytes | None, began: float, latest: float
     ) -> bytes | Unknown:
         """Return the client of the connection that was open between these times, or nearest."""
-        some = self._known.get(key)
-        if some is None:
-            return Unknown.MISSING
-        if server_port is not None:
-            some = [each for each in some if each.server_port == server_port]
+        some = self._known.get(key, ())
         best, missed = None, self._keep
         for each in some:  # by age: of equally near ones the newest
-            distance = each.distance(began, latest)
-            if distance <= missed:
-                best, missed = each, distance
+            if server_port is None or each.server_port == server_port:
+                distance = each.distance(began, latest)
+                if distance <= missed:
+                    best, missed = each, distance
         if best is None:
             return Unknown.MISSING
         if server_port is None and self._is_ambiguous(some, best, missed, began, latest):
@@ -129,7 +171,7 @@ class Connections:
 
     @staticmethod
     def _is_ambiguous(
-        some: list[_Connection], best: _Connection, missed: float, began: float, latest: float
+        some: Sequence[_Connection], best: _Connection, missed: float, began: float, latest: float
     ) -> bool:
         return any(
             each.server_port != best.server_port
@@ -139,32 +181,12 @@ class Connections:
         )
 
     def _end(self, connection: _Connection, now: float) -> None:
-        del self._open[connection]
+        del self._open[connection.identity]
         connection.closed = now
         self._ended.append(connection)
-
-    def _forget(self, now: float) -> None:
-        """Forget what ended long ago, what pen is silent about, and what is too much."""
-        oldest = now - self._keep
-        while self._ended and (self._ended[0].closed < oldest or len(self) > self._ceiling):
-            self._remove(self._ended.popleft())
-        while self._open:
-            connection = next(iter(self._open))
-            if connection.heard >= now - SILENCE and len(self) <= self._ceiling:
-                return
-            del self._open[connection]
-            self._remove(connection)
 
     def _remove(self, connection: _Connection) -> None:
         some = self._known[connection.key]
         some.remove(connection)
         if not some:
             del self._known[connection.key]
-
-
-def _of(some: list[_Connection], server_port: bytes, identity: bytes) -> _Connection | None:
-    """Return the connection that news with this identity is of, if it is known."""
-    for each in reversed(some):
-        if each.identity == identity and each.server_port == server_port:
-            return each
-    return None

@@ -8,10 +8,10 @@ even if the web server was quicker than pen. Time is passed in.
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from penlog.records import RecordError, split_connection, split_datagram
+from penlog.records import RecordError, find_connections, split_datagram
 from penlogd.accesslog import AccessLine, LineFormat, Order, unreadable
 from penlogd.attribution import Attribution
-from penlogd.connections import Connections
+from penlogd.connections import Connections, canonical_place
 from penlogd.joining import Join, Statistics
 from penlogd.ordering import ReorderBuffer
 from penlogd.syslog import split_syslog
@@ -107,20 +107,17 @@ class Consolidator:
         self._attribution.add(self._address(server), request, client, now)
 
     def _take_connections(self, data: bytes, now: float) -> None:
-        for line in data.removesuffix(b"\n").split(b"\n"):
-            self.serial += 1
-            try:
-                told = split_connection(line)
-            except RecordError:
-                self.statistics.bad_records += 1
-                continue
-            event, _, client, client_port, source, port, server, server_port = told[:8]
-            opened, lasted = told[8:10]
-            self.statistics.connections += 1
-            self._connections.tell(
-                (self._address(source), port, self._address(server)), server_port, client,
-                client_port + b" " + opened, float(lasted), now, ended=event == b"end",
-            )  # fmt: skip
+        records, news = data.count(b"\n", 0, -1) + 1, find_connections(data)
+        self.serial += records
+        self.statistics.connections += len(news)
+        self.statistics.bad_records += records - len(news)
+        known = self._connections
+        for event, about, client, place, server_port, lasted in news:
+            ended = event == b"end"
+            if not known.tell_more(about, now, ended=ended):
+                key = canonical_place(place, self._address)
+                known.tell(key, server_port, client, about, float(lasted), now, ended=ended)
+        known.forget(now)
 
     def _named(self, header: tuple[bytes, bytes, bytes], sender: str) -> bytes:
         """Return the server that a syslog header names, else the sender."""

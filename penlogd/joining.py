@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Protocol
 
 from penlogd.accesslog import AccessLine
-from penlogd.connections import Connections, Unknown
+from penlogd.connections import Connections, Unknown, place_of
 
 Span = Callable[[AccessLine, float], tuple[float, float]]
 """A method of `AccessLine` that tells between which times its connection was open."""
@@ -82,7 +82,7 @@ class Join:
 
     def _by_port(self, line: AccessLine, port: bytes, when: float) -> bytes | Unknown:
         """Return whose connection had the port that the line shows."""
-        key = (self._address(line.pen()), port, line.server)
+        key = place_of(self._address(line.pen()), port, line.server)
         span = self._span_on_connection(line, when)
         client = self._connections.client(key, line.server_port, *span)
         if client is Unknown.MISSING:

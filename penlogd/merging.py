@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from penlog.records import RecordError, as_in_file, split_connection, split_file_line
 from penlogd.accesslog import AccessLine, LineFormat, unreadable
 from penlogd.attribution import CEILING
-from penlogd.connections import Connections
+from penlogd.connections import Connections, place_of
 from penlogd.consolidator import canonical
 from penlogd.joining import Join, Statistics
 from penlogd.pairing import Pairing
@@ -178,11 +178,12 @@ class Merger:
         def feed(until: float) -> None:
             while waiting.when <= until:
                 when, told = waiting.take()
-                event, _, client, client_port, source, port, server, server_port = told[:8]
+                event, _, client, _, source, port, server, server_port = told[:8]
+                key = place_of(self._address(source), port, self._address(server))
+                about, lasted = b" ".join(told[2:9]), float(told[9])
                 connections.tell(
-                    (self._address(source), port, self._address(server)), server_port, client,
-                    client_port + b" " + told[8], float(told[9]), when, ended=event == b"end",
-                )  # fmt: skip
+                    key, server_port, client, about, lasted, when, ended=event == b"end"
+                )
 
         return feed
 
