@@ -20,7 +20,7 @@ from socket import MSG_MORE, SHUT_WR, SO_ERROR, SOL_SOCKET
 from typing import TYPE_CHECKING, Final
 
 from pen.core.settings import FastClose
-from pen.net.pollers import ERROR, HANGUP, READ_ON, URGENT, WRITE
+from pen.net.pollers import ERROR, HANGUP, READ, READ_ON, URGENT, WRITE
 from pen.net.splice import Pipe
 
 if TYPE_CHECKING:
@@ -93,8 +93,44 @@ class Flow:
         """Bytes read that the sink has not taken yet."""
         return len(self.held or b"") + (self.pipe.level if self.pipe is not None else 0)
 
-    def pump(self, mask: int = TO_THE_END) -> None:  # noqa: C901  a call a step costs too much here
-        """Move what is there; `mask` is the events of the source, by default: read to the end."""
+    def pump(self, mask: int = TO_THE_END) -> None:
+        """Move what is there; `mask` is the events of the source, by default: read to the end.
+
+        The usual event is done with right here: one piece comes, and goes.
+        """
+        if (
+            mask != READ
+            or self.held is not None
+            or self.ended
+            or self.full_reads
+            or self.tap is not None
+        ):
+            return self._pump_on(mask)
+        relay = self.relay
+        relay.active = relay.shared.reactor.now
+        try:
+            piece = self.source.recv(SMALL_READ, MSG_DONTWAIT)
+        except OSError:
+            return self._pump_on(mask)  # which meets the same again
+        if not piece:
+            return self.finish()
+        count = len(piece)
+        self.moved += count
+        try:
+            sent = self.sink.send(piece, MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            return self.sink_lost(error)
+        if sent < count:
+            return self._hold(piece[sent:])
+        if count == SMALL_READ:
+            self.full_reads = 1
+            return self._pump_on(mask)
+        return None
+
+    def _pump_on(self, mask: int) -> None:  # noqa: C901  a call a step costs too much here
+        """Move what is there, whatever the event and whatever the flow is about."""
         if mask & UNUSUAL:
             self._attend(mask)
         if self.held is not None or self.ended:

@@ -28,7 +28,7 @@ class DecryptingFlow(CopyingFlow):
 
     def pump(self, mask: int = TO_THE_END) -> None:
         """A short read may be a short record, so read to the end always: URGENT says that."""
-        Flow.pump(self, mask | URGENT)
+        self._pump_on(mask | URGENT)
 
 
 class EncryptingFlow(CopyingFlow):
