@@ -28,7 +28,6 @@ from pen.core.servers import Server
 from pen.core.session import CLOSED, CONNECTING, Sessions, Traffic
 from pen.core.settings import Settings
 from pen.net.carrier import Carried, Carrier
-from pen.net.flow import MSG_DONTWAIT
 from pen.net.reactor import Reactor
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
 
 Peer = tuple[str, int] | tuple[str, int, int, int]
 """A client as recvfrom() names it."""
-Ancillary = Sequence[tuple[int, int, bytes]]
-"""What sendmsg() takes beside the datagram."""
+Reply = Callable[[bytes, Peer], object]
+"""Sends a client a datagram from the address that it asked; may raise OSError."""
 
 DATAGRAM: Final = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 DATAGRAM_MAX: Final = 65535
@@ -71,9 +70,9 @@ class UdpSession(Carried):
         "down",
         "key",
         "listener",
-        "origin",
         "owed",
         "peer",
+        "reply",
         "server_fd",
         "shared",
         "unanswered",
@@ -81,14 +80,13 @@ class UdpSession(Carried):
     )
 
     def __init__(
-        self, shared: "Datagrams", listener: "UdpListener", peer: Peer, origin: Ancillary
+        self, shared: "Datagrams", listener: "UdpListener", peer: Peer, reply: Reply
     ) -> None:
         super().__init__(unmapped(peer[0]), peer[1])
         self.shared = shared
         self.listener = listener
         self.peer = peer
-        self.origin = origin
-        """What makes replies leave from the address the client asked, where that needs telling."""
+        self.reply = reply
         self.key: Hashable = peer
         """What `Datagrams.by_key` has it under."""
         self.server_fd = -1
@@ -113,7 +111,7 @@ class UdpSession(Carried):
         if self.active != shared.reactor.now:
             shared.touch(self)
         try:
-            self.server_socket.send(datagram, MSG_DONTWAIT)
+            self.server_socket.send(datagram)
         except OSError as error:
             # A refusal is of an earlier datagram; anything else means that this one is lost.
             return self.refused(error, datagram) if error.errno in REFUSALS else None
@@ -161,7 +159,7 @@ class UdpSession(Carried):
         """Send the next server what the last one did not answer; the refusal, if it refuses."""
         for datagram in waiting:
             try:
-                self.server_socket.send(datagram, MSG_DONTWAIT)
+                self.server_socket.send(datagram)
             except OSError as error:
                 if error.errno in REFUSALS:
                     return error
@@ -188,28 +186,37 @@ class UdpSession(Carried):
         shared = self.shared
         if self.active != shared.reactor.now:
             shared.touch(self)
-        receive = self.server_socket.recv
-        allowance = int(self._allowance)
-        for taken in range(allowance):
+        receive, allowance = self.server_socket.recv, self._allowance
+        number = 1
+        while number <= allowance:
             try:
-                datagram = receive(DATAGRAM_MAX, MSG_DONTWAIT)
-            except BlockingIOError:
-                self._allowance = max(1.0, taken)
-                return None
+                datagram = receive(DATAGRAM_MAX)
             except OSError as error:
-                return self.refused(error) if error.errno in REFUSALS else None
+                return self._no_reply(error, number - 1)
             self.down += len(datagram)
             self.unanswered = None
             if self.state is CONNECTING:
                 shared.sessions.accepted(self)
             if shared.see_down is not None:
                 shared.see_down(self, datagram)
-            self.listener.reply(self, datagram)
+            try:
+                self.reply(datagram, self.peer)
+            except OSError:
+                pass  # lost, as on any network
             if self.owed:
                 self.owed -= 1
                 if not self.owed:
                     return self.close("answered")
-        self._allowance = min(self._allowance * GROWTH, REPLIES_PER_TURN)
+            number += 1
+        if allowance < REPLIES_PER_TURN:
+            self._allowance = allowance * GROWTH
+        return None
+
+    def _no_reply(self, error: OSError, taken: int) -> None:
+        """There are no more, or the network tells that the server is not there."""
+        if error.errno in REFUSALS:
+            return self.refused(error)
+        self._allowance = max(1.0, taken)
         return None
 
     def traffic(self) -> Traffic:
@@ -263,7 +270,7 @@ class Datagrams(Carrier[UdpSession]):
         self._watching = False
 
     def begin(
-        self, listener: "UdpListener", peer: Peer, key: Hashable, origin: Ancillary
+        self, listener: "UdpListener", peer: Peer, key: Hashable, reply: Reply
     ) -> UdpSession | None:
         """A client that has no session sent a datagram: find it a server, or None.
 
@@ -273,7 +280,7 @@ class Datagrams(Carrier[UdpSession]):
             if not self.by_key:
                 return None
             next(iter(self.by_key.values())).close("made room")
-        session = UdpSession(self, listener, peer, origin)
+        session = UdpSession(self, listener, peer, reply)
         if not self.find_server(session, self.reactor.now):
             return None
         session.key = session.number if self.settings.udp_per_packet else key

@@ -3,14 +3,14 @@
 import logging
 import socket
 import struct
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from pen.core.address import Endpoint
 from pen.core.errors import AddressError
-from pen.net.flow import MSG_DONTWAIT
 from pen.net.listener import reason
 from pen.net.steering import share
-from pen.net.udp import DATAGRAM_MAX, GROWTH, Ancillary, Datagrams, UdpSession
+from pen.net.udp import DATAGRAM_MAX, GROWTH, Datagrams, Peer, UdpSession
 
 logger = logging.getLogger("pen")
 
@@ -78,8 +78,9 @@ class UdpListener:
         self.endpoint = endpoint
         self.fileno = bound.fileno
         self._socket = bound
-        self._receive = bound.recvfrom
-        self._send = bound.sendto
+        self._receive: Callable[[int], tuple[bytes, Any]] = bound.recvfrom
+        """Takes a datagram; returns it and the key of its session."""
+        self._reply = bound.sendto
         self._datagrams = datagrams
         self._find = datagrams.by_key.get
         self._allowance = 1.0
@@ -92,29 +93,25 @@ class UdpListener:
 
     def on_ready(self, mask: int) -> None:  # noqa: ARG002
         """Take what is there, up to a limit."""
-        for taken in range(int(self._allowance)):
-            if not self._take():
-                self._allowance = max(1.0, taken)
+        receive, find, allowance = self._receive, self._find, self._allowance
+        number = 1
+        while number <= allowance:
+            try:
+                datagram, key = receive(DATAGRAM_MAX)
+            except OSError:
+                self._allowance = max(1.0, number - 1)
                 return
-        self._allowance = min(self._allowance * GROWTH, DATAGRAMS_PER_TURN)
+            session = find(key)
+            if session is None:
+                session = self._begin(key)
+            if session is not None:
+                session.forward(datagram)
+            number += 1
+        if allowance < DATAGRAMS_PER_TURN:
+            self._allowance = allowance * GROWTH
 
-    def _take(self) -> bool:
-        """Take one datagram and pass it on; False when there is none."""
-        try:
-            datagram, peer = self._receive(DATAGRAM_MAX, MSG_DONTWAIT)
-        except OSError:
-            return False
-        session = self._find(peer) or self._datagrams.begin(self, peer, peer, ())
-        if session is not None:
-            session.forward(datagram)
-        return True
-
-    def reply(self, session: UdpSession, datagram: bytes) -> None:
-        """Send the client what its server replied."""
-        try:
-            self._send(datagram, MSG_DONTWAIT, session.peer)
-        except OSError:
-            pass  # lost, as on any network
+    def _begin(self, key: Any) -> UdpSession | None:
+        return self._datagrams.begin(self, key, key, self._reply)
 
     def _complain(self) -> None:
         """Tell, once a minute, what the kernel dropped because our buffer was full."""
@@ -147,33 +144,24 @@ class WildcardListener(UdpListener):
 
     def __init__(self, bound: socket.socket, endpoint: Endpoint, datagrams: Datagrams) -> None:
         super().__init__(bound, endpoint, datagrams)
+        self._receive = self._receive_and_key
         self._receive_with = bound.recvmsg
         self._send_with = bound.sendmsg
         self._ours = slice(0, 16) if endpoint.family == socket.AF_INET6 else slice(4, 8)
 
-    def _take(self) -> bool:
-        try:
-            datagram, ancillary, _, peer = self._receive_with(
-                DATAGRAM_MAX, INFO_SPACE, MSG_DONTWAIT
-            )
-        except OSError:
-            return False
-        ours = ancillary[0][2][self._ours]
-        key = peer, ours
-        session = self._find(key) or self._datagrams.begin(self, peer, key, _origin(ours))
-        if session is not None:
-            session.forward(datagram)
-        return True
+    def _receive_and_key(self, size: int) -> tuple[bytes, tuple[Peer, bytes]]:
+        datagram, ancillary, _, peer = self._receive_with(size, INFO_SPACE)
+        return datagram, (peer, ancillary[0][2][self._ours])
 
-    def reply(self, session: UdpSession, datagram: bytes) -> None:
-        """Send the client what its server replied, from the address that was asked."""
-        try:
-            self._send_with((datagram,), session.origin, MSG_DONTWAIT, session.peer)
-        except OSError:
-            pass
+    def _begin(self, key: tuple[Peer, bytes]) -> UdpSession | None:
+        peer, ours = key
+        send, origin = self._send_with, _origin(ours)
+        return self._datagrams.begin(
+            self, peer, key, lambda datagram, peer: send((datagram,), origin, 0, peer)
+        )
 
 
-def _origin(ours: bytes) -> Ancillary:
+def _origin(ours: bytes) -> Sequence[tuple[int, int, bytes]]:
     """What makes a reply leave from this address of ours."""
     if len(ours) == 4:
         return [(socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + ours + bytes(4))]
