@@ -52,8 +52,11 @@ class Poller(Protocol):
     def closed(self, fd: int) -> None:
         """A watched descriptor is about to be closed."""
 
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
-        """Wait (seconds; negative: for ever) and return (fd, events) pairs."""
+    def poll(self, timeout: float, most: int, /) -> list[tuple[int, int]]:
+        """Wait (seconds; negative: for ever) and return (fd, events) pairs, `most` at most.
+
+        Those that look at all descriptors anyway return them all.
+        """
 
     def close(self) -> None:
         """Give back what it holds."""
@@ -69,7 +72,7 @@ class EpollPoller:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._register = self._epoll.register
-        self._poll = self._epoll.poll
+        self.poll = self._epoll.poll
 
     def watch(self, fd: int, *, read: bool = True, write: bool = False) -> None:  # noqa: ARG002
         self._register(fd, self.STREAM | WRITE if write else self.STREAM)
@@ -85,9 +88,6 @@ class EpollPoller:
 
     def closed(self, fd: int) -> None:
         """Nothing to do: the kernel forgets a descriptor when it is closed."""
-
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
-        return self._poll(timeout, EVENTS_MAX)
 
     def close(self) -> None:
         self._epoll.close()
@@ -125,7 +125,7 @@ class PollPoller:
     def closed(self, fd: int) -> None:
         self.forget(fd)
 
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
+    def poll(self, timeout: float, most: int, /) -> list[tuple[int, int]]:  # noqa: ARG002
         return self._poll.poll(None if timeout < 0 else timeout * 1000)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class SelectPoller:
     def closed(self, fd: int) -> None:
         self.forget(fd)
 
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
+    def poll(self, timeout: float, most: int, /) -> list[tuple[int, int]]:  # noqa: ARG002
         readable, writable, urgent = select.select(
             self._readers, self._writers, self._readers, None if timeout < 0 else timeout
         )

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from pen.net.pollers import Poller
+from pen.net.pollers import EVENTS_MAX, Poller
 
 logger = logging.getLogger("pen")
 
@@ -85,7 +85,7 @@ class Reactor:
     def turn(self, longest: float) -> None:
         """One turn, waiting at most `longest` seconds (negative: for ever) for events."""
         handlers = self.handlers
-        events = self.poller.poll(self._patience(longest))
+        events = self.poller.poll(self._patience(longest), EVENTS_MAX)
         self.now = time.monotonic()
         for fd, mask in events:
             handler = handlers.get(fd)
@@ -122,8 +122,10 @@ class Reactor:
             return 0.0
         if not self._timers:
             return longest
-        wait = max(0.0, self._timers[0][0] - time.monotonic())
-        return wait if longest < 0 else min(wait, longest)
+        wait = self._timers[0][0] - time.monotonic()
+        if wait < 0.0:
+            return 0.0
+        return wait if longest < 0.0 or wait < longest else longest
 
     def _run_timers(self) -> None:
         while self._timers and self._timers[0][0] <= self.now:
