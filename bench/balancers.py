@@ -11,7 +11,6 @@ import platform
 import resource
 import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,17 @@ import click
 
 from bench.loads import LoadError
 from bench.origin import DNS, SINK, WEB, name_servers, upload_sink, web_server
-from bench.peers import PEERS, ROOT, Balancer, Peer, balancing
+from bench.peers import (
+    BASELINE,
+    PEERS,
+    ROOT,
+    Balancer,
+    Peer,
+    balancing,
+    checked_out,
+    our_pen_of,
+    this_commit,
+)
 from bench.processes import StartError
 from bench.report import Results, calls_table, figures_table
 from bench.works import FULL, QUICK, WORKS, Effort, Work
@@ -67,7 +76,7 @@ class Bench:
             for peer in _rotated(self.peers, number):
                 if not work.is_for(peer) or (not work.fresh and peer.name not in lasting):
                     continue
-                _progress(f"{work.name}: round {number + 1} of {rounds}, {peer.label}")
+                progress(f"{work.name}: round {number + 1} of {rounds}, {peer.label}")
                 self._run_round(work, peer, number, lasting.get(peer.name))
 
     def _run_round(self, work: Work, peer: Peer, number: int, lasting: Balancer | None) -> None:
@@ -87,7 +96,7 @@ class Bench:
 
     def _failed(self, work: Work, peer: Peer, error: Exception) -> None:
         self.results.add_failure(work, peer, error)
-        _progress("")
+        progress("")
         click.echo(f"bench: {work.name}, {peer.label}: {error}", err=True)
 
 
@@ -97,13 +106,14 @@ def _rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
     return [*peers[first:], *peers[:first]]
 
 
-def _progress(text: str) -> None:
+def progress(text: str) -> None:
+    """Show what goes on, where a person looks."""
     if sys.stderr.isatty():
         click.echo(f"\r\033[K{text}", nl=False, err=True)
 
 
 @contextlib.contextmanager
-def _surroundings() -> Iterator[tuple[Path, dict[str, list[str]]]]:
+def surroundings() -> Iterator[tuple[Path, dict[str, list[str]]]]:
     """Yield a temporary folder, and the addresses of the servers by what they serve."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
@@ -116,15 +126,16 @@ def _surroundings() -> Iterator[tuple[Path, dict[str, list[str]]]]:
 
 def _report(works: Sequence[Work], peers: Sequence[Peer], results: Results, took: float) -> str:
     command = shlex.join([".venv/bin/python", "bench/balancers.py", *sys.argv[1:]])
+    base = next(peer.label for peer in (*peers, PEERS[BASELINE]) if peer.name == results.baseline)
     lines = [
         "# Balancers side by side",
         "",
         f"    {command}",
         "",
-        f"{time.strftime('%Y-%m-%d')}, {took / 60:.0f} minutes; {_machine()}; load average"
+        f"{time.strftime('%Y-%m-%d')}, {took / 60:.0f} minutes; {machine()}; load average"
         f" {os.getloadavg()[2]:.1f} over the last 15 minutes.",
         "CPU is that of the balancer's processes only. Cells are the median of interleaved rounds,"
-        " (least-greatest), and the median of the rounds' ratios to C pen.",
+        f" (least-greatest), and the median of the rounds' ratios to {base}.",
         "",
         *(f"- {peer.label}: {peer.version()}" for peer in peers),
         "",
@@ -143,31 +154,28 @@ def _report(works: Sequence[Work], peers: Sequence[Peer], results: Results, took
     return "\n".join(lines) + "\n"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Describe where this runs: kernel, processors, congestion control, commit."""
     models = (
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     )
     cpus = len(os.sched_getaffinity(0))
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     return (
         f"Linux {platform.release()}, {cpus} CPUs ({next(models, platform.machine())}),"
-        f" TCP congestion control {CONGESTION.read_text().strip()}, commit {commit or 'unknown'}"
+        f" TCP congestion control {CONGESTION.read_text().strip()}, commit {this_commit()}"
     )
 
 
-def _raise_open_files() -> None:
+def raise_open_files() -> None:
+    """Let this process and what it starts have as many files as they may."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _end_cleanly(signum: int, _frame: FrameType | None) -> None:
+def end_cleanly(signum: int, _frame: FrameType | None) -> None:
+    """TERM: end as Ctrl-C does."""
     raise SystemExit(128 + signum)  # so that every block that ends processes is left
 
 
@@ -187,6 +195,11 @@ def _end_cleanly(signum: int, _frame: FrameType | None) -> None:
     type=click.Choice(list(WORKS)),
     help="Only this work (repeatable).",
 )
+@click.option(
+    "--before",
+    metavar="COMMIT",
+    help="Compare with this commit of ours, in the same rounds, instead of with C pen.",
+)
 @click.option("--rounds", type=click.IntRange(1), help="Rounds of each work.")
 @click.option(
     "--output",
@@ -199,29 +212,33 @@ def main(
     quick: bool,
     peer_names: tuple[str, ...],
     work_names: tuple[str, ...],
+    before: str | None,
     rounds: int | None,
     output: Path,
 ) -> None:
     """Measure our balancer beside Debian's pen, haproxy and nginx stream, as a Markdown table.
 
     Prints CPU time per connection, request and GB, memory per idle connection, and system calls.
-    All of it takes about half an hour; --quick a few minutes. Exit status 1: something failed.
+    All of it takes a quarter of an hour; --quick a few minutes. Exit status 1: something failed.
     """
-    signal.signal(signal.SIGTERM, _end_cleanly)
-    _raise_open_files()
+    signal.signal(signal.SIGTERM, end_cleanly)
+    raise_open_files()
     effort = QUICK if quick else FULL
     if rounds is not None:
         effort = replace(effort, rounds=rounds)
     works = [work for name, work in WORKS.items() if not work_names or name in work_names]
     peers = [peer for name, peer in PEERS.items() if not peer_names or name in peer_names]
-    results = Results()
+    results = Results(before or BASELINE)
     began = time.monotonic()
     try:
-        with _surroundings() as (folder, servers):
+        with contextlib.ExitStack() as stack:
+            if before is not None:
+                peers.insert(0, our_pen_of(stack.enter_context(checked_out(before)), before))
+            folder, servers = stack.enter_context(surroundings())
             Bench(works, peers, effort, folder, servers, results).run()
     except StartError as error:
         raise click.ClickException(f"a server did not start: {error}") from error
-    _progress("")
+    progress("")
     report = _report(works, peers, results, time.monotonic() - began)
     output.write_text(report)
     click.echo(report, nl=False)

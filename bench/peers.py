@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,7 +96,8 @@ def balancing(peer: Peer, setup: Setup, servers: Sequence[str], folder: Path) ->
         raise StartError(f"{peer.label}: {error}") from error
 
 
-def _pen_arguments(order: Order) -> list[str]:
+def pen_arguments(order: Order) -> list[str]:
+    """Make the command line of a pen, C's or ours, without its name."""
     setup = order.setup
     arguments = ["-f", "-c", str(setup.clients), "-x", str(setup.connections)]
     if not setup.tracking:
@@ -113,16 +115,50 @@ def _pen_arguments(order: Order) -> list[str]:
 
 
 def _debian_pen(order: Order) -> list[str]:
-    return ["/usr/bin/pen", *_pen_arguments(order)]
+    return ["/usr/bin/pen", *pen_arguments(order)]
 
 
 def _our_pen(order: Order) -> list[str]:
-    return [str(Path(sys.executable).with_name("pen")), *_pen_arguments(order)]
+    return [str(Path(sys.executable).with_name("pen")), *pen_arguments(order)]
+
+
+START = "import sys; from pen.cli import main; sys.exit(main())"
 
 
 def _our_pen_on_debian_python(order: Order) -> list[str]:
-    start = "import sys; from pen.cli import main; sys.exit(main())"
-    return [DEBIAN_PYTHON, "-c", start, *_pen_arguments(order)]
+    return [DEBIAN_PYTHON, "-P", "-c", START, *pen_arguments(order)]
+
+
+def our_pen_of(checkout: Path, label: str) -> Peer:
+    """Ours as another checkout of the repository has it, under the same interpreter."""
+    return Peer(
+        label,
+        label,
+        lambda: f"commit {label}",
+        lambda order: [sys.executable, "-P", "-c", START, *pen_arguments(order)],
+        {"PYTHONPATH": str(checkout)},
+    )
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """Have the files of a commit in a folder that is gone when the block ends.
+
+    Raises:
+        StartError: there is no such commit here.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        archive = ["git", "-C", str(ROOT), "archive", commit]
+        done = subprocess.run(archive, capture_output=True, check=False)
+        if done.returncode:
+            raise StartError(done.stderr.decode().strip())
+        subprocess.run(["tar", "-x", "-C", folder], input=done.stdout, check=True)
+        yield Path(folder)
+
+
+def this_commit() -> str:
+    """Name the commit that is checked out here; `dirty` when files differ from it."""
+    return _first_line("git", "-C", str(ROOT), "describe", "--always", "--dirty")
 
 
 HAPROXY = """\

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_DEADLINE = 10.0  # seconds until a started server must listen
-STOP_DEADLINE = 5.0  # seconds between TERM and KILL
+START_DEADLINE = 60.0  # seconds until a started server must listen
+STOP_DEADLINE = 15.0  # seconds between TERM and KILL
 
 
 class StartError(Exception):
