@@ -97,6 +97,7 @@ def test_handshakes_count(pen, backend, site):
     """Clients that never finish theirs are as many as `conn_max` lets in."""
     running = pen("--workers", 3, *site, "-x", LIMIT, f"127.0.0.1:{backend(echo).port}")
     with ExitStack() as stack:
+        running.ctl("servers")  # when all have answered, all have begun
         workers = children(running.process.pid)
         descriptors = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in workers)
         burst(running, [address(each) for each in range(CROWD)], stack)
