@@ -43,7 +43,7 @@ peers:
 	    iproute2:/usr/sbin/ip procps:/usr/sbin/sysctl
 
 bench-peers: peers
-	@sh .ci/peers haproxy:haproxy wrk:wrk strace:strace libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
+	@sh .ci/peers haproxy:haproxy wrk:wrk apache2-utils:ab strace:strace libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
 
 clean:                    ## remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,13 +5,16 @@ Every load checks its answers: work that a balancer did not do must not make it 
 
 import functools
 import itertools
+import os
 import re
 import select
 import socket
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 from bench.origin import PAGE_BYTES, QUESTION
@@ -45,6 +48,59 @@ def wrk(url: str, connections: int, seconds: float, *, close: bool) -> int:
     return answers
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What several clients did, and what it cost them."""
+
+    answers: int
+    seconds: float
+    cpu: float
+    """Seconds, of all of them."""
+
+
+def ab(port: int, sources: Sequence[str], seconds: int, each: int) -> Load:
+    """Make short HTTP connections from each of some addresses, `each` at once, with ab.
+
+    wrk cannot be told which address to come from. An ab is one thread, as a wrk with one is.
+
+    Raises:
+        LoadError: an ab failed, or had more than 1 of 1,000 requests that did.
+    """
+    began = time.monotonic()
+    command = ["ab", "-q", "-r", "-s", "10", "-t", str(seconds), "-n", "100000000", "-c", str(each)]
+    running = [
+        subprocess.Popen(
+            [*command, "-B", source, f"http://127.0.0.1:{port}/"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for source in sources
+    ]  # fmt: skip
+    cpu, answers = 0.0, 0
+    for process in running:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        cpu += usage.ru_utime + usage.ru_stime
+        answers += _ab_answers(said, process.returncode)
+    return Load(answers, time.monotonic() - began, cpu)
+
+
+def _ab_answers(said: str, status: int) -> int:
+    answers, errors = parse_ab(said)
+    if status or not answers or errors * 1000 > answers:
+        raise LoadError(f"ab had {answers} answers, {errors} errors: {said.strip()[-200:]}")
+    return answers
+
+
+def parse_ab(output: str) -> tuple[int, int]:
+    """Read answers and errors (of connections, lengths, and statuses not 2xx) from ab's output."""
+    done = re.search(r"^Complete requests:\s+(\d+)", output, re.MULTILINE)
+    bad = re.findall(r"^(?:Failed requests|Non-2xx responses):\s+(\d+)", output, re.MULTILINE)
+    errors = sum(map(int, bad))
+    return (int(done[1]) - errors if done else 0), errors
+
+
 def parse_wrk(output: str) -> tuple[int, int]:
     """Read answers and errors (of sockets, and statuses not 2xx or 3xx) from wrk's output."""
     answers = re.search(r"^\s*(\d+) requests in ", output, re.MULTILINE)
@@ -58,7 +114,17 @@ def address(number: int) -> str:
     return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
-def visit(port: int, sources: Iterable[str], concurrency: int = 50) -> int:
+Judge = Callable[[str, bytes], None]
+"""Looks at a client and the answer it got; raises LoadError if it is not right."""
+
+
+def visit(
+    port: int,
+    sources: Iterable[str],
+    concurrency: int = 50,
+    request: bytes = CLOSE_REQUEST,
+    judge: Judge = lambda _, answer: _check(answer),
+) -> int:
     """One short HTTP connection from each source address, `concurrency` at once.
 
     Returns:
@@ -68,43 +134,31 @@ def visit(port: int, sources: Iterable[str], concurrency: int = 50) -> int:
         LoadError: an answer was not whole.
     """
     waiting = iter(sources)
-    visits: dict[int, tuple[socket.socket, list[bytes]]] = {}
+    visits: dict[int, tuple[str, socket.socket, list[bytes]]] = {}
     done = 0
     with select.epoll() as poller:
-        for source in itertools.islice(waiting, concurrency):
-            _begin_visit(port, source, visits, poller)
+
+        def begin(count: int) -> None:
+            for source in itertools.islice(waiting, count):
+                client = _connect(port, source)
+                client.sendall(request)
+                visits[client.fileno()] = source, client, []
+                poller.register(client, select.EPOLLIN)
+
+        begin(concurrency)
         while visits:
             for fd, _ in _poll(poller):
-                if not _continue_visit(*visits[fd]):
+                source, client, answer = visits[fd]
+                piece = client.recv(BUFFER)
+                if piece:
+                    answer.append(piece)
                     continue
                 del visits[fd]
+                client.close()
+                judge(source, b"".join(answer))
                 done += 1
-                for source in itertools.islice(waiting, 1):
-                    _begin_visit(port, source, visits, poller)
+                begin(1)
     return done
-
-
-def _begin_visit(
-    port: int,
-    source: str,
-    visits: dict[int, tuple[socket.socket, list[bytes]]],
-    poller: select.epoll,
-) -> None:
-    client = _connect(port, source)
-    client.sendall(CLOSE_REQUEST)
-    visits[client.fileno()] = (client, [])
-    poller.register(client, select.EPOLLIN)
-
-
-def _continue_visit(client: socket.socket, answer: list[bytes]) -> bool:
-    """Read what has come; True, and the client closed, when the answer is whole."""
-    piece = client.recv(BUFFER)
-    if piece:
-        answer.append(piece)
-        return False
-    client.close()
-    _check(b"".join(answer))
-    return True
 
 
 def _connect(port: int, source: str) -> socket.socket:

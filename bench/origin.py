@@ -39,6 +39,7 @@ http {{
         {listen}
         location / {{ return 200 "{page}"; }}
         location = /bulk {{ root {folder}; }}
+        location = /who {{ return 200 "$server_addr"; }}
     }}
 }}
 """
@@ -48,7 +49,8 @@ http {{
 def web_server(folder: Path, bulk_bytes: int = BULK_BYTES) -> Iterator[list[str]]:
     """Run nginx with one worker; yields its addresses, `host:port` each.
 
-    `/` answers PAGE_BYTES, `/bulk` a sparse file of `bulk_bytes` through sendfile.
+    `/` answers PAGE_BYTES, `/bulk` a sparse file of `bulk_bytes` through sendfile, `/who` the
+    address that was asked. The id of its process is in `folder`/nginx.pid.
     """
     port = free_port(ORIGIN_HOSTS[0])
     listen = " ".join(f"listen {host}:{port} backlog=4096;" for host in ORIGIN_HOSTS)

@@ -37,6 +37,10 @@ class Setup:
     """Clients come by TLS, and its certificate has such a key."""
     udp: bool = False
     """Balance UDP (haproxy cannot)."""
+    options: tuple[str, ...] = ()
+    """Further options (pens only)."""
+    workers: int = 1
+    """Processes, or threads, that serve (C pen has one)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def pen_arguments(order: Order) -> list[str]:
     if setup.tls is not None:
         certificate, key = make_certificate(setup.tls, order.folder)
         arguments += ["-E", str(certificate), "-K", str(key)]
-    return [*arguments, f"{HOST}:{order.port}", *order.servers]
+    return [*arguments, *setup.options, f"{HOST}:{order.port}", *order.servers]
 
 
 def _debian_pen(order: Order) -> list[str]:
@@ -119,7 +123,8 @@ def _debian_pen(order: Order) -> list[str]:
 
 
 def _our_pen(order: Order) -> list[str]:
-    return [str(Path(sys.executable).with_name("pen")), *pen_arguments(order)]
+    workers = ["--workers", str(order.setup.workers)] if order.setup.workers > 1 else []
+    return [str(Path(sys.executable).with_name("pen")), *workers, *pen_arguments(order)]
 
 
 START = "import sys; from pen.cli import main; sys.exit(main())"
@@ -164,7 +169,7 @@ def this_commit() -> str:
 HAPROXY = """\
 global
     maxconn {maxconn}
-    nbthread 1
+    nbthread {workers}
 defaults
     mode tcp
     timeout connect 3s
@@ -193,6 +198,7 @@ def _haproxy(order: Order) -> list[str]:
     config = order.folder / "haproxy.cfg"
     config.write_text(
         HAPROXY.format(
+            workers=order.setup.workers,
             maxconn=order.setup.connections,
             host=HOST,
             port=order.port,
@@ -206,7 +212,7 @@ def _haproxy(order: Order) -> list[str]:
 
 NGINX_STREAM = """\
 load_module {module};
-worker_processes 1;
+worker_processes {workers};
 worker_rlimit_nofile 20000;
 daemon off;
 user root;
@@ -240,6 +246,7 @@ def _nginx(order: Order) -> list[str]:
     config = order.folder / "nginx.conf"
     config.write_text(
         NGINX_STREAM.format(
+            workers=order.setup.workers,
             module=STREAM_MODULE,
             folder=order.folder,
             connections=2 * order.setup.connections + 16,  # it counts both sides

@@ -65,7 +65,7 @@ def figures_table(works: Sequence[Work], peers: Sequence[Peer], results: Results
         for figure in work.figures:
             cells = [_cell(figure, peer, results) if work.is_for(peer) else "" for peer in peers]
             rows.append([figure.title, figure.unit, *cells, *_aim_cells(figure.aim)])
-    return _table(rows)
+    return table(rows)
 
 
 def _aim_cells(aim: Aim | None) -> list[str]:
@@ -103,7 +103,7 @@ def calls_table(figure: Figure, peers: Sequence[Peer], results: Results) -> list
         each = [_calls_each(figure, peer, results, name) for peer in counted]
         if max(each) >= RARE:
             rows.append([name, *(f"{calls:.2f}" if calls >= RARE else "" for calls in each)])
-    return _table(rows)
+    return table(rows)
 
 
 def _calls_each(figure: Figure, peer: Peer, results: Results, name: str) -> float:
@@ -131,7 +131,8 @@ def _ratio(value: float) -> str:
     return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of Markdown; the first row is the head."""
     head, *body = rows
     rule = ["---"] * len(head)
     return ["| " + " | ".join(row) + " |" for row in (head, rule, *body)]

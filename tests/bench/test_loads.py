@@ -78,6 +78,37 @@ def test_wrk_output_gives_answers_and_errors():
     assert loads.parse_wrk("unable to connect") == (0, 0)
 
 
+AB = """\
+Concurrency Level:      12
+Time taken for tests:   1.000 seconds
+Complete requests:      1211
+Failed requests:        3
+   (Connect: 0, Receive: 1, Length: 2, Exceptions: 0)
+Non-2xx responses:      2
+Total transferred:      1500000 bytes
+"""
+
+
+def test_ab_output_gives_answers_and_errors():
+    assert loads.parse_ab(AB) == (1206, 5)
+    assert loads.parse_ab("ab: could not resolve") == (0, 0)
+
+
+def test_several_addresses_make_one_load(web_port):
+    load = loads.ab(web_port, ["127.16.0.1", "127.16.0.2"], seconds=1, each=2)
+    assert load.answers > 0
+    assert load.seconds >= 1.0
+    assert 0 < load.cpu < 2 * load.seconds
+
+
+def test_an_answer_that_is_not_right_is_an_error(web_port):
+    def judge(client: str, answer: bytes) -> None:
+        raise loads.LoadError(f"{client}: {len(answer)}")
+
+    with pytest.raises(loads.LoadError, match=r"127\.16\.0\.0: "):
+        loads.visit(web_port, [loads.address(0)], judge=judge)
+
+
 def test_dnsperf_output_gives_answers_and_losses():
     assert loads.parse_dnsperf(DNSPERF) == (4998, 2)
     assert loads.parse_dnsperf("Queries sent: 5000") == (0, 0)
