@@ -29,11 +29,11 @@ from bench.measure import cpu_ns
 from bench.processes import free_port, running
 from bench.traffic import FORMATS, PEN, Event, Simulation, Traffic
 from penlogd.attribution import Attribution
-from penlogd.cli import SPARED
 from penlogd.connections import Connections
 from penlogd.consolidator import Consolidator
 from penlogd.formats import make_format
 from penlogd.ordering import ReorderBuffer
+from penlogd.starting import SPARED
 
 HOLD = 2.0
 RESENT = 0.25

@@ -42,8 +42,8 @@ def _sources(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> l
 @click.option("-c", "--no-cache", is_flag=True, help="Accepted for compatibility; no effect.")
 @click.option("-d", "--debug", count=True, help="Tell each line for which no client is found.")
 @click.option("-q", "--quiet", is_flag=True, help="Tell no summary.")
-@format_option
-@server_format_option
+@format_option(click.option)
+@server_format_option(click.option)
 @click.version_option(package_name="pen-suite", prog_name="mergelogs")
 @click.argument(
     "sources", nargs=-1, required=True, metavar="SERVER:LOGFILE...", callback=_sources

@@ -7,16 +7,23 @@ import click
 from penlogd.accesslog import LineFormat
 from penlogd.fields import FormatError
 from penlogd.formats import make_format
+from penlogd.helppage import Declare, Decorate
 
-format_option = click.option(
-    "--format", "formats", metavar="FORMAT", multiple=True,
-    help="LogFormat of Apache or log_format of nginx, or the nickname of one; may be repeated.",
-)  # fmt: skip
 
-server_format_option = click.option(
-    "--server-format", "own", metavar="SERVER FORMAT", nargs=2, multiple=True,
-    help="A format of one server's lines only.",
-)  # fmt: skip
+def format_option(declare: Declare) -> Decorate:
+    """Declare --format."""
+    return declare(
+        "--format", "formats", metavar="FORMAT", multiple=True,
+        help="LogFormat of Apache or log_format of nginx, or the nickname of one; may be repeated.",
+    )  # fmt: skip
+
+
+def server_format_option(declare: Declare) -> Decorate:
+    """Declare --server-format."""
+    return declare(
+        "--server-format", "own", metavar="SERVER FORMAT", nargs=2, multiple=True,
+        help="A format of one server's lines only.",
+    )  # fmt: skip
 
 
 def chosen_format(
