@@ -120,6 +120,7 @@ class Acceptor:
         addresses: Families and addresses to listen at.
         context: TLS, if senders must speak it.
         welcome_from: Says whether a sender's address is welcome.
+        most: Connections at once.
 
     Attributes:
         sockets: The listening sockets.
@@ -134,11 +135,13 @@ class Acceptor:
         addresses: list[tuple[int, tuple[str, int]]],
         context: "ssl.SSLContext | None",
         welcome_from: Callable[[str], bool],
+        most: int = CONNECTIONS,
     ) -> None:
         self.refused = 0
         self.connections: dict[int, Connection] = {}
         self._context = context
         self._welcome_from = welcome_from
+        self._most = most
         self.sockets = [_listening(family, address) for family, address in addresses]
 
     def accept(self, listener: socket.socket, now: float) -> list[Connection]:
@@ -147,7 +150,7 @@ class Acceptor:
         try:
             for _ in range(_BACKLOG):
                 sock, address = listener.accept()
-                if len(self.connections) >= CONNECTIONS or not self._welcome_from(address[0]):
+                if len(self.connections) >= self._most or not self._welcome_from(address[0]):
                     self.refused += 1
                     sock.close()
                     continue

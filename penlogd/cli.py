@@ -27,6 +27,12 @@ def _listening_address(_: click.Context, __: click.Parameter, text: str) -> tupl
     return host, port
 
 
+def _metrics_address(
+    ctx: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[str, str] | None:
+    return None if text is None else _listening_address(ctx, parameter, text)
+
+
 def _named_servers(
     _: click.Context, __: click.Parameter, words: tuple[str, ...]
 ) -> dict[bytes, bytes]:
@@ -44,6 +50,7 @@ daemon = under("The daemon")
 incoming = under("What comes in")
 reading = under("How lines are read")
 writing = under("How lines are written")
+telling = under("What is told of it")
 
 
 @click.command(
@@ -96,6 +103,11 @@ writing = under("How lines are written")
 @writing(
     "--order", type=click.Choice([order.value for order in Order]), default="stamp",
     show_default=True, help="Put lines in the order of their stamps, or of requests' start or end.",
+)  # fmt: skip
+@telling("--status", metavar="FILE", help="Keep what is counted in FILE, each second anew.")
+@telling(
+    "--metrics", metavar="[HOST:]PORT", callback=_metrics_address,
+    help="Tell Prometheus there what is counted; without HOST, on 127.0.0.1 only.",
 )  # fmt: skip
 @click.version_option(version("pen-suite"), prog_name="penlogd")
 @click.argument("address", metavar="[HOST:]PORT", callback=_listening_address)

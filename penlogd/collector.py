@@ -4,15 +4,15 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Sequence
+from math import inf
+from typing import Protocol
 
-from penlogd.acceptor import Acceptor
-from penlogd.consolidator import Consolidator
+from penlogd import figures
 from penlogd.daemon import Messages
-from penlogd.intake import Intake
-from penlogd.receiver import Receiver
+from penlogd.parts import Parts
 from penlogd.reception import Reception
-from penlogd.senders import Senders
-from penlogd.sink import RETRY, Sink
+from penlogd.sink import RETRY
 
 AT_A_TIME = 10_000
 """Datagrams taken from a socket before they are worked on."""
@@ -29,47 +29,65 @@ ROOMY = 4 << 20
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
+class Watcher(Protocol):
+    """Tells others of what is counted, on the loop's time: so it must not take long.
+
+    Attributes:
+        fd: A descriptor that is readable when it has something to do; -1: it needs none.
+        deadline: Monotonic time at which it has something to do even so; may be infinite.
+    """
+
+    fd: int
+
+    @property
+    def deadline(self) -> float:
+        """When it has something to do at the latest."""
+
+    def work(self, now: float) -> None:
+        """Do what there is to do; now is monotonic."""
+
+    def close(self) -> None:
+        """Tell the last, and end."""
+
+
 class Collector:
     """Runs until TERM or INT.
 
     Args:
         signals: What `signal_socket` gave; what came before this is obeyed too.
-        receiver: Where datagrams come in.
-        acceptor: Where connections come in.
-        senders: Who may send.
-        consolidator: What makes lines of what has come.
-        intake: What takes it in, by way of the journal.
-        sink: Where the lines go.
+        parts: What works together.
         messages: Where to tell what is wrong, and statistics.
+        watchers: Who tells others of what is counted.
     """
 
     def __init__(
         self,
         signals: socket.socket,
-        receiver: Receiver,
-        acceptor: Acceptor,
-        senders: Senders,
-        consolidator: Consolidator,
-        intake: Intake,
-        sink: Sink,
+        parts: Parts,
         messages: Messages,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
-        self._receiver = receiver
-        self._senders = senders
-        self._consolidator = consolidator
-        self._intake = intake
-        self._sink = sink
+        self._parts = parts
+        self._receiver = parts.receiver
+        self._senders = parts.senders
+        self._consolidator = parts.consolidator
+        self._intake = parts.intake
+        self._sink = parts.sink
         self._messages = messages
+        self._watchers = watchers
+        self._watched = {watcher.fd: watcher for watcher in watchers if watcher.fd >= 0}
         self._stopping = False
-        self._gathering = GATHERING if receiver.buffer_size() >= ROOMY else 0.0
+        self._gathering = GATHERING if self._receiver.buffer_size() >= ROOMY else 0.0
         self._watching = False
         self._dropped = 0
         self._offset = time.time() - time.monotonic()
-        self._sockets = {sock.fileno(): sock for sock in receiver.sockets}
+        self._sockets = {sock.fileno(): sock for sock in self._receiver.sockets}
         self._wakeup = signals
         self._poller = select.epoll()
-        self._reception = Reception(acceptor, intake, lambda: sink.crowded, messages, self._poller)
-        for fd in (*self._sockets, self._wakeup.fileno()):
+        self._reception = Reception(
+            parts.acceptor, parts.intake, lambda: parts.sink.crowded, messages, self._poller
+        )
+        for fd in (*self._sockets, self._wakeup.fileno(), *self._watched):
             self._poller.register(fd, select.EPOLLIN)
 
     def run(self) -> None:
@@ -89,25 +107,24 @@ class Collector:
                     self._receive(self._sockets[fd], now)
                 elif fd == self._wakeup.fileno():
                     self._obey()
+                elif fd in self._watched:
+                    self._watched[fd].work(time.monotonic())
                 else:
                     self._reception.ready(fd, time.monotonic(), now)
             self._reception.tick(time.monotonic(), now)
             self._reception.end_turn()
             self._write(self._consolidator.due(self._now()))
             self._watch_sink()
+            if self._watchers:
+                self._tell()
         self._finish()
 
-    def statistics(self) -> str:
-        """Return what was counted, as ``name=value`` pairs on one line."""
-        lag = self._consolidator.lag(self._now())
-        servers = " ".join(f"lag[{s.decode('ascii', 'replace')}]={lag[s]:.1f}" for s in lag)
-        counted = self._consolidator.statistics.text()
-        kernel = self._receiver.dropped()
-        return (
-            f"{counted} kernel_dropped={kernel} not_written={self._sink.dropped} "
-            f"not_welcome={self._senders.refused} not_in_journal={self._intake.unjournaled} "
-            f"{self._reception.statistics()} {servers}".strip()
-        )
+    def _tell(self) -> None:
+        """Have those tell whose time has come."""
+        now = time.monotonic()
+        for watcher in self._watchers:
+            if watcher.deadline <= now:
+                watcher.work(now)
 
     def _now(self) -> float:
         """Return seconds since 1970, steady; if the clock was set, what is held goes out."""
@@ -145,6 +162,9 @@ class Collector:
             waits.append(max(0.0, deadline - time.monotonic()))
         if self._sink.waiting:
             waits.append(RETRY)
+        for watcher in self._watchers:
+            if watcher.deadline < inf:
+                waits.append(max(0.0, watcher.deadline - time.monotonic()))
         return min(waits, default=None)
 
     def _receive(self, sock: socket.socket, now: float) -> int:
@@ -169,7 +189,7 @@ class Collector:
                 self._intake.written(self._sink.settled(), self._sink.mark())
                 self._messages.debug("log reopened")
             elif number == signal.SIGUSR1:
-                self._messages.say(self.statistics())
+                self._messages.say(" ".join(figures.words(self._parts)))
 
     def _finish(self) -> None:
         self._reception.close()
@@ -179,10 +199,12 @@ class Collector:
         self._write(self._consolidator.flush())
         unwritten = self._sink.close()
         self._intake.settle()
-        self._receiver.close()
         if unwritten:
             self._messages.say(f"{unwritten} bytes of log could not be written")
-        self._messages.debug(self.statistics())
+        for watcher in self._watchers:
+            watcher.close()
+        self._messages.debug(" ".join(figures.words(self._parts)))
+        self._receiver.close()
 
 
 def signal_socket() -> socket.socket:

@@ -92,6 +92,11 @@ class Consolidator:
         """Return when `due` must be called at the latest; None if nothing waits."""
         return None if self._buffer is None else self._buffer.deadline()
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """How many lines are held, and their bytes."""
+        return (0, 0) if self._buffer is None else (self._buffer.lines, self._buffer.bytes)
+
     def lag(self, now: float) -> dict[bytes, float]:
         """Return for each server heard of lately how old its newest stamp is, in seconds."""
         return {} if self._buffer is None else self._buffer.lag(now)

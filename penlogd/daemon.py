@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pwd
+import resource
 import sys
 import syslog
 from typing import Protocol
@@ -94,6 +95,16 @@ class PidFile:
             os.unlink(self._name, dir_fd=self._directory)
         except OSError:
             os.ftruncate(self._fd, 0)
+
+
+def allowed_descriptors(wanted: int) -> int:
+    """Have the system allow so many open descriptors; return how many it does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
 def find_user(name: str) -> pwd.struct_passwd:

@@ -57,6 +57,8 @@ class Intake:
     Attributes:
         sessions: What is known of the senders' streams.
         unjournaled: Datagrams that were taken without the journal.
+        repeated_frames: Pieces of streams that had come before, in part or whole.
+        repeated_bytes: What of them had.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Intake:
     ) -> None:
         self.sessions = Sessions()
         self.unjournaled = 0
+        self.repeated_frames = self.repeated_bytes = 0
         self._consolidator = consolidator
         self._journal = journal
         self._sync = sync
@@ -102,7 +105,9 @@ class Intake:
             OSError: The journal does not take it now.
             TooMuchError: It is a line without end.
         """
+        size = len(data)
         offset, data = self.sessions.news(session, offset, data)
+        repeated = size - len(data)
         if data:
             if self._journal is not None:
                 head = {
@@ -111,6 +116,9 @@ class Intake:
                 }  # fmt: skip
                 self._journal.append(head, data)
             self._take_piece(session, sender, offset, data, now)
+        if repeated:
+            self.repeated_frames += 1
+            self.repeated_bytes += repeated
         return self.sessions.have(session)
 
     def secure(self) -> None:

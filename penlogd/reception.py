@@ -108,14 +108,6 @@ class Reception:
         """Disconnect all: they keep what was not acknowledged."""
         self._acceptor.close_all()
 
-    def statistics(self) -> str:
-        """Return what was counted, as ``name=value`` pairs."""
-        sessions = self._intake.sessions
-        return (
-            f"connections={len(self._acceptor.connections)} sessions={len(sessions)} "
-            f"gaps={sessions.gaps} refused={self._acceptor.refused}"
-        )
-
     def _accept(self, listener: socket.socket, now: float) -> None:
         for connection in self._acceptor.accept(listener, now):
             self._ungreeted.add(connection)
@@ -128,7 +120,7 @@ class Reception:
             self._close(self._greeted[session])
         self._greeted[session] = connection
         self._intake.secure()
-        connection.greet(self._instance, self._intake.sessions.have(session))
+        connection.greet(self._instance, self._intake.sessions.resume(session))
 
     def _take(self, connection: Connection, now: float, epoch: float) -> None:
         """Take the frames that have come."""

@@ -45,10 +45,12 @@ class Sessions:
     """All streams that are known.
 
     Attributes:
+        resumed: How often a known stream's sender connected again.
         gaps: How often a stream went on behind a gap.
     """
 
     def __init__(self) -> None:
+        self.resumed = 0
         self.gaps = 0
         self._known: dict[str, Session] = {}  # the one heard of last is last
         self._unfinished = 0
@@ -60,6 +62,11 @@ class Sessions:
         """Return up to which offset a session's stream is here; 0 if it is not known."""
         known = self._known.get(session)
         return 0 if known is None else known.have
+
+    def resume(self, session: str) -> int:
+        """Return from which offset a sender that has connected is to send."""
+        self.resumed += session in self._known
+        return self.have(session)
 
     def news(self, session: str, offset: int, data: bytes) -> tuple[int, bytes]:
         """Return what of a frame has not been taken yet, and its offset.

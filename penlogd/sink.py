@@ -34,10 +34,12 @@ class _Batch:
     Attributes:
         data: The lines.
         done: How many bytes of it have been written.
+        lines: How many lines they are.
         serials: The lines' numbers.
     """
 
     data: bytes
+    lines: int
     serials: list[int]
     done: int = 0
 
@@ -51,6 +53,7 @@ class Sink:
         limit: Bytes to keep while nothing can be written.
 
     Attributes:
+        written: Lines that were written.
         dropped: Lines that were dropped.
         kept: Bytes that are kept.
 
@@ -59,6 +62,7 @@ class Sink:
     """
 
     def __init__(self, path: str | None, say: Callable[[str], None], *, limit: int = LIMIT) -> None:
+        self.written = 0
         self.dropped = 0
         self.kept = 0
         self._path = path
@@ -100,7 +104,7 @@ class Sink:
             return
         data = b"\n".join(lines) + b"\n"
         if self.kept + len(data) <= self._limit:
-            self._batches.append(_Batch(data, serials or []))
+            self._batches.append(_Batch(data, len(lines), serials or []))
             self.kept += len(data)
         else:
             self.dropped += len(lines)
@@ -202,6 +206,7 @@ class Sink:
         self.kept -= written
         if batch.done == len(batch.data):
             self._batches.popleft()
+            self.written += batch.lines
             self._settled += batch.serials
 
     def _take_back(self) -> None:

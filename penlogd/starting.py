@@ -2,14 +2,15 @@
 
 import gc
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penlog.tlsfiles import TlsFiles
-from penlogd.acceptor import Acceptor
+from penlogd.acceptor import CONNECTIONS, Acceptor
 from penlogd.accesslog import LineFormat, Order
 from penlogd.attribution import Attribution
-from penlogd.collector import Collector, signal_socket
+from penlogd.collector import Collector, Watcher, signal_socket
 from penlogd.connections import Connections
 from penlogd.consolidator import Consolidator
 from penlogd.daemon import (
@@ -18,6 +19,7 @@ from penlogd.daemon import (
     PidFile,
     SyslogMessages,
     TerminalMessages,
+    allowed_descriptors,
     become_daemon,
     drop_privileges,
     enter_chroot,
@@ -26,12 +28,19 @@ from penlogd.daemon import (
 from penlogd.intake import Intake
 from penlogd.journal import Journal, JournalInUseError
 from penlogd.ordering import ReorderBuffer
+from penlogd.parts import Parts
 from penlogd.receiver import Receiver
 from penlogd.senders import Senders
 from penlogd.sink import Sink
+from penlogd.statusfile import StatusFile
 
 if TYPE_CHECKING:
     import ssl
+
+    from penlogd.scrapes import Scrapes
+
+OWN_DESCRIPTORS = 64
+"""Descriptors kept for all but senders' connections."""
 
 SPARED = 10.0
 """Seconds, beyond the hold, for which records stay in the cache whatever -n says."""
@@ -58,6 +67,8 @@ class Options:
     sync: bool
     allow: tuple[str, ...]
     tls: TlsFiles
+    status: str | None
+    metrics: tuple[str, str] | None
 
 
 def run(options: Options) -> None:
@@ -74,6 +85,7 @@ def run(options: Options) -> None:
     signals = signal_socket()  # before anybody can send lines, which TERM must not lose
     receiver = _receiver(options)
     acceptor = _acceptor(options, receiver, senders, context, terminal)
+    scrapes = _scrapes(options)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     if options.chroot:
         enter_chroot(options.chroot)
@@ -89,6 +101,8 @@ def run(options: Options) -> None:
         if journal is not None:
             journal.chown(user.pw_uid)
         drop_privileges(user)
+    parts = Parts(receiver, acceptor, senders, consolidator, intake, sink, time.time())
+    watchers = _watchers(options, parts, scrapes, messages)
     terminal.debug(f"receive buffer of {receiver.buffer_size()} bytes")
     if not options.foreground:
         become_daemon(null)
@@ -97,7 +111,7 @@ def run(options: Options) -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)  # lines and records are many and make no cycles
     try:
-        Collector(signals, receiver, acceptor, senders, consolidator, intake, sink, messages).run()
+        Collector(signals, parts, messages, watchers).run()
     finally:
         if pidfile is not None:
             pidfile.remove()
@@ -112,8 +126,12 @@ def _receiver(options: Options) -> Receiver:
     try:
         return Receiver(options.host, options.port)
     except OSError as error:
-        place = f"{options.host}:{options.port}" if options.host else f"port {options.port}"
+        place = _place(options.host, options.port)
         raise DaemonError(f"cannot listen on {place}: {error.strerror}") from error
+
+
+def _place(host: str, port: str) -> str:
+    return f"{host}:{port}" if host else f"port {port}"
 
 
 def _sink(options: Options, messages: Messages) -> Sink:
@@ -121,6 +139,37 @@ def _sink(options: Options, messages: Messages) -> Sink:
         return Sink(options.logfile, messages.say)
     except OSError as error:
         raise DaemonError(f"log file {options.logfile}: {error.strerror}") from error
+
+
+def _scrapes(options: Options) -> "Scrapes | None":
+    if options.metrics is None:
+        return None
+    from penlogd.scrapes import Scrapes  # prometheus-client takes 0.2 s to load
+
+    host, port = options.metrics
+    try:
+        return Scrapes(host or "127.0.0.1", port)
+    except OSError as error:
+        place = _place(host, port)
+        raise DaemonError(f"metrics: cannot listen on {place}: {error.strerror}") from error
+
+
+def _watchers(
+    options: Options, parts: Parts, scrapes: "Scrapes | None", messages: Messages
+) -> list[Watcher]:
+    """Return what tells of the figures; the status file is tried, as the user who will write it."""
+    watchers: list[Watcher] = []
+    if scrapes is not None:
+        scrapes.show(parts)
+        watchers.append(scrapes)
+    if options.status is not None:
+        file = StatusFile(options.status, parts, messages.say)
+        try:
+            file.write()
+        except OSError as error:
+            raise DaemonError(f"status file {options.status}: {error.strerror}") from error
+        watchers.append(file)
+    return watchers
 
 
 def _senders(options: Options) -> Senders:
@@ -150,8 +199,9 @@ def _acceptor(
     messages: Messages,
 ) -> Acceptor:
     """Listen for connections; do without if others have the port, which C's penlogd left free."""
+    most = allowed_descriptors(CONNECTIONS + OWN_DESCRIPTORS) - OWN_DESCRIPTORS
     try:
-        return Acceptor(receiver.addresses(), context, senders.welcome)
+        return Acceptor(receiver.addresses(), context, senders.welcome, most)
     except OSError as error:
         trouble = f"cannot listen on TCP port {options.port}: {error.strerror}"
         if context is not None:

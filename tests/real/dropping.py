@@ -11,6 +11,7 @@ class Dropping:
     def __init__(self, target):
         self._target = target
         self._tcp, self._udp = _both()
+        self._near = []
         self.port = self._tcp.getsockname()[1]
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -31,8 +32,16 @@ class Dropping:
                 except OSError:
                     near.close()
                     continue
+                self._near.append(near)
                 for pair in ((near, far), (far, near)):
                     threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+    def cut(self):
+        """Cut all connections; new ones pass."""
+        for near in self._near:
+            with contextlib.suppress(OSError):
+                near.shutdown(socket.SHUT_RDWR)
+        self._near.clear()
 
     def close(self):
         self._tcp.shutdown(socket.SHUT_RDWR)

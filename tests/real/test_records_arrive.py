@@ -43,8 +43,12 @@ def test_every_line_is_joined_exactly_where_all_datagrams_are_lost(farm, network
     run_all(visitors, pool, 12)
     check(farm, visitors)
     counted = statistics(farm)
-    assert int(counted["exact"]) == int(counted["lines"]) >= len(visitors.answered)
-    assert int(counted["records"]) >= int(counted["lines"])
+    assert (
+        int(counted["lines_joined[exact]"])
+        == int(counted["lines_received"])
+        >= len(visitors.answered)
+    )
+    assert int(counted["request_records"]) >= int(counted["lines_received"])
     assert not network.lost
 
 
@@ -70,9 +74,11 @@ def test_a_penlogd_that_was_killed_is_told_again_of_open_connections(farm, netwo
         lines = ask(name)
         assert [line for line in lines if line.split()[0] != line.rsplit('"', 4)[1]] == []
         counted = statistics(farm)
-        assert counted["exact"] == counted["lines"] == str(len(CLIENTS))
+        assert counted["lines_joined[exact]"] == counted["lines_received"] == str(len(CLIENTS))
         farm.penlogd.kill()
         farm.penlogd = farm.start_penlogd(*options)
-        wait_for(lambda: int(statistics(farm)["connections"]), "pen and the Apaches are back")
+        wait_for(
+            lambda: int(statistics(farm)["connection_records"]), "pen and the Apaches are back"
+        )
     for connection in connections.values():
         connection.close()
