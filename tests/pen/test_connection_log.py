@@ -116,13 +116,26 @@ def test_many_connections_are_told_of_again_in_portions(loop, log):
     assert len(loop.timers) == 1
 
 
-def test_all_open_connections_can_be_asked_for(loop, log):
+def test_all_open_connections_can_be_asked_for_and_come_in_portions_without_delay(loop, log):
     connections = ConnectionLog(log, loop)
-    first, *_ = opened(connections, loop, 3)
-    connections.ended(first, "done")
+    first, *_ = opened(connections, loop, 3 * AT_ONCE)
+    loop.pass_to(1030.0)
     log.connections.clear()
     connections.tell_all()
-    assert [connection.ended for connection in log.connections] == [False, False]
+    connections.ended(first, "done")
+    assert [connection.ended for connection in log.connections] == [True]
+    loop.pass_to(1030.0)
+    assert len(log.connections) == 1 + AT_ONCE
+    connections.tell_all()  # the receiver is another once more
+    loop.pass_to(1030.0 + 4 * PAUSE)
+    assert len(log.connections) == AT_ONCE + 3 * AT_ONCE
+    log.connections.clear()
+    loop.pass_to(1030.0 + REPEATED - 1)
+    assert log.connections == []
+    loop.pass_to(1030.0 + REPEATED + 1)
+    assert len(log.connections) == 3 * AT_ONCE - 1
+    loop.pass_to(1030.0 + REPEATED + 30)
+    assert len(loop.timers) == 1
 
 
 class Collector:
