@@ -29,6 +29,7 @@ class Server:
         self.port = self.socket.getsockname()[1]
         self.heard = []
         self.peers = []
+        self.ports = []
         self._answer = answer
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -40,6 +41,7 @@ class Server:
                 return
             self.heard.append(datagram)
             self.peers.append(peer[0])
+            self.ports.append(peer[1])
             for reply in self._answer(datagram):
                 self.socket.sendto(reply, peer)
 
