@@ -71,6 +71,7 @@ telling = under("What is told of it")
     "--allow", metavar="NETWORK", multiple=True,
     help="Take lines and records only from there, as 192.0.2.0/24; may be repeated.",
 )  # fmt: skip
+@incoming("--no-datagrams", is_flag=True, help="Take nothing but what comes over connections.")
 @incoming(
     "--tls-cert", metavar="FILE", help="Speak TLS on connections, with this certificate and key.",
 )  # fmt: skip

@@ -47,16 +47,18 @@ class Receiver:
 
     def buffer_size(self) -> int:
         """Return the bytes of receive buffer that the kernel granted each socket."""
-        return min(s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for s in self.sockets)
+        granted = (s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for s in self.sockets)
+        return min(granted, default=BUFFER)
 
     def dropped(self) -> int:
         """Return how many datagrams the kernel dropped since the start, for lack of room."""
         return sum(_drops(sock) for sock in self.sockets)
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Take no datagrams any more: the kernel refuses them, and their senders hear that."""
         for sock in self.sockets:
             sock.close()
+        self.sockets.clear()
 
 
 def _places(host: str, port: str) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:

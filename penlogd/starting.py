@@ -66,6 +66,7 @@ class Options:
     journal: str | None
     sync: bool
     allow: tuple[str, ...]
+    no_datagrams: bool
     tls: TlsFiles
     status: str | None
     metrics: tuple[str, str] | None
@@ -85,6 +86,8 @@ def run(options: Options) -> None:
     signals = signal_socket()  # before anybody can send lines, which TERM must not lose
     receiver = _receiver(options)
     acceptor = _acceptor(options, receiver, senders, context, terminal)
+    if options.no_datagrams:
+        receiver.close()  # it was bound all the same, so that the port is nobody else's
     scrapes = _scrapes(options)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     if options.chroot:
@@ -204,7 +207,7 @@ def _acceptor(
         return Acceptor(receiver.addresses(), context, senders.welcome, most)
     except OSError as error:
         trouble = f"cannot listen on TCP port {options.port}: {error.strerror}"
-        if context is not None:
+        if context is not None or options.no_datagrams:
             raise DaemonError(trouble) from error
         messages.say(f"{trouble}; taking datagrams only")
         return Acceptor([], None, senders.welcome)

@@ -254,6 +254,27 @@ def test_a_log_that_was_moved_away_meanwhile_is_cut_back_where_it_is(tmp_path):
     again.kill()
 
 
+def test_a_rotation_that_a_full_journal_could_not_note_doubles_lines_and_loses_none(tmp_path):
+    """The corner that the manual tells of: the journal knows the old file only."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    receiver = Receiver(tmp_path, 0.0)
+    receiver.intake.datagrams([(b"line\n", "10.0.0.2")], 1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        (tmp_path / "log").rename(tmp_path / "log.1")
+        receiver.sink.reopen()
+        receiver.intake.written(receiver.sink.settled(), receiver.sink.mark())
+        receiver.write(9.0)
+    receiver.kill()
+    again = Receiver(tmp_path, 0.0)
+    again.write(19.0)
+    assert [(tmp_path / name).read_bytes() for name in ("log", "log.1")] == [b"line\n" * 2, b""]
+    again.kill()
+
+
 def test_records_of_before_the_crash_still_tell_the_clients_of_lines(tmp_path):
     receiver = Receiver(tmp_path, 0.0)
     receiver.intake.datagrams([(b"+ 9.9.9.9 10.0.0.2 GET /a\n", "10.0.0.254")], 1.0)
