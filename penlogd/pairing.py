@@ -1,7 +1,10 @@
 """Which record of pen's log belongs to a line: the join by request and time, in files.
 
 The record has the line's server and request. Of those that its stamp allows, which is in whole
-seconds as pen's is, the oldest is taken that no line has had; failing that, the nearest in time.
+seconds as pen's is, the oldest is taken that no line has had; failing that, the nearest in time. A
+request reaches pen first, so at the edge of a second the line's stamp may be of the next one: an
+older record is preferred. By how much a server's clock is wrong is learnt from lines whose request
+is the only one of its kind.
 Nothing is lost in files, so each record is used once; penlogd, where it is otherwise, has
 `attribution`.
 
@@ -16,12 +19,22 @@ from sortedcontainers import SortedList
 
 from penlogd.accesslog import AccessLine
 from penlogd.attribution import CEILING
+from penlogd.habits import Habits
 
 _Entry = tuple[float, bytes]  # when, client
 _Entries = Any  # list[_Entry] | SortedList[_Entry], by time
 
 LONG = 1000
 """A list of as many entries becomes a SortedList: faster from here on, much slower for a few."""
+
+EARLIER = 0.02
+"""Seconds before the span from which a record may be: it is no more exact than that."""
+
+AGREED = 0.15
+"""Seconds by which clocks may differ and count as one: no better is it known from files."""
+
+SECOND = 1.0
+"""Seconds by which an older record may be further away than a newer one and be preferred."""
 
 
 class Pairing:
@@ -37,6 +50,7 @@ class Pairing:
         self._kept = kept
         self._unused: dict[bytes, _Entries] = {}
         self._by_age: deque[tuple[_Entry, bytes]] = deque()
+        self._habits: dict[bytes, Habits] = {}  # by server
 
     def __len__(self) -> int:
         return len(self._by_age)
@@ -64,9 +78,15 @@ class Pairing:
         unused = self._unused.get(key)
         if unused is None:
             return None
-        began, latest = line.span_by_stamp(stamp)
+        habits = self._habits.get(line.server)
+        if habits is None:
+            habits = self._habits[line.server] = Habits()
+        ahead = habits.ahead if abs(habits.ahead) > AGREED else 0.0
+        began, latest = line.span_by_stamp(stamp - ahead)
         place = 0 if len(unused) == 1 else _nearest_oldest(unused, began, latest)
         when, client = unused[place]
+        if len(unused) == 1:
+            habits.learn(line, 0.0, when)
         if not began - self._window <= when <= latest + self._window:
             return None
         self._remove(key, unused, place)
@@ -103,7 +123,7 @@ class Pairing:
 
 def _nearest_oldest(unused: _Entries, began: float, latest: float) -> int:
     """Return the place of the first entry not before began, or the previous, if that is nearer."""
-    edge = (began, b"")  # sorts before every entry of that time
+    edge = (began - EARLIER, b"")  # sorts before every entry of that time
     after = bisect_left(unused, edge) if type(unused) is list else unused.bisect_left(edge)
     if after < len(unused) and unused[after][0] <= latest:
         return int(after)
@@ -111,9 +131,9 @@ def _nearest_oldest(unused: _Entries, began: float, latest: float) -> int:
 
 
 def _nearer(unused: _Entries, after: int, began: float, latest: float) -> int:
-    """Return after or the place before it, whichever is nearer to the span."""
+    """Return after or the place before it: which is nearer to the span, or hardly further."""
     if after == 0:
         return 0
-    if after == len(unused) or began - unused[after - 1][0] <= unused[after][0] - latest:
+    if after == len(unused) or began - unused[after - 1][0] <= unused[after][0] - latest + SECOND:
         return after - 1
     return after
