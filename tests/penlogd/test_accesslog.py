@@ -1,5 +1,7 @@
 """Lines of all the usual shapes are read, and only their client changes."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,13 +86,23 @@ def test_escapes_of_apache_and_nginx_are_undone(logged, raw):
         (b"01/Jan/1970:00:00:00 +0000", 0.0),
         (b"", None),
         (b"\xff\x00", None),
+        (b"2026-11-23 16:00:45.250+00", SECONDS + 0.25),  # as long as Apache's
         (b"99/Nov/2026:16:00:45 +0000", None),
+        (b"23/Nov/2026:16:00:4x +0000", None),
     ],
 )
 def test_stamps_of_many_shapes(text, seconds):
     reader = StampReader()
     assert reader.seconds(text) == seconds
     assert reader.seconds(text) == seconds
+
+
+def test_stamps_read_a_minute_at_a_time_are_the_same():
+    reader = StampReader()
+    for second in range(0, 200_000, 7):
+        for zone, ahead in ((b"+0000", 0), (b"-0330", -12_600)):
+            when = time.strftime("%d/%b/%Y:%H:%M:%S ", time.gmtime(second + ahead)).encode()
+            assert reader.seconds(when + zone) == second
 
 
 @given(
