@@ -38,7 +38,8 @@ def run(files, *more):
 def mergelogs(*words, stdin=None):
     command = [sys.executable, "-m", "penlogd.mergelogs", *words]
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=30)
-    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    done.output = done.stdout
+    done.stdout, done.stderr = done.stdout.decode("ascii", "replace"), done.stderr.decode()
     return done
 
 
