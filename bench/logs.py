@@ -1,33 +1,51 @@
 """The log tools beside Debian's: how many lines get the right client, CPU per line, and loss.
 
-    .venv/bin/python bench/logs.py                    # all but the big one; writes bench/logs.md
-    .venv/bin/python bench/logs.py --only accuracy --count 20000
-    .venv/bin/python bench/logs.py --only big         # 2,000,000 lines through mergelogs
+    .venv/bin/python bench/logs.py --write bench/logs.md      # all of it, as root: 6 minutes
+    .venv/bin/python bench/logs.py --only accuracy --count 5000
+    .venv/bin/python bench/logs.py --only live                # root: makes a network that loses
+    .venv/bin/python bench/logs.py --only big --lines 2000000
 
-Traffic is simulated (`traffic.py`) and has the truth beside it. Accuracy of penlogd: our engine is
-driven in simulated time, datagram by datagram as they would come; Debian's penlogd, whose join
-knows no time but the order of datagrams, is the real process and gets them in that order. All else
-is measured with real processes of both suites.
+Traffic is simulated (`traffic`) and has the truth beside it. The works:
+
+* accuracy: our engine is driven in simulated time, datagram by datagram as they would come;
+  Debian's penlogd, whose join knows no time but the order of datagrams, is the real process and
+  gets them in that order;
+* live: penlog, penlogd and pen's sender are real processes, in real time, over a bad network
+  (`live`);
+* merging, burst, big: real processes.
 """
 
 import argparse
+import json
 import os
 import platform
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.logtools import (
+    Came,
+    Merged,
+    Senders,
+    count_lines,
+    debians,
+    judge,
+    merge,
+    our,
+    shuffle,
+    wait_until_listening,
+    wait_until_read,
+    write_logs,
+)
 from bench.measure import cpu_ns
-from bench.processes import free_port, running
-from bench.traffic import FORMATS, PEN, Event, Simulation, Traffic
+from bench.processes import free_port
+from bench.traffic import FORMATS, PEN, Event, Simulation, Traffic, events
 from penlogd.attribution import Attribution
 from penlogd.connections import Connections
 from penlogd.consolidator import Consolidator
@@ -39,166 +57,230 @@ HOLD = 2.0
 RESENT = 0.25
 """Seconds after which TCP has sent again what was lost: its least time-out, and a little."""
 
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A row of the accuracy table.
-
-    Attributes:
-        name: What is special about it.
-        traffic: The traffic.
-    """
-
-    name: str
-    traffic: Traffic
-
+PORTS = ["--format", FORMATS["with ports"]]
+SLOW, FAST = "200/s", "1,000/s"
 
 USUAL = Traffic()
-SETTINGS = (
-    Setting("200/s", USUAL),
-    Setting("1,000/s", replace(USUAL, rate=1000.0)),
-    Setting("50 URLs", replace(USUAL, urls=50)),
-    Setting("one request a connection", replace(USUAL, kept=1.0)),
-    Setting("half POST", replace(USUAL, posts=0.5)),
-    Setting("slow: median 200 ms", replace(USUAL, median=0.2)),
-    Setting("lines 20 ms late, mean", replace(USUAL, delay=0.02)),
-    Setting("2 % of datagrams lost", replace(USUAL, loss=0.02)),
-    Setting("clocks 3 s ahead and behind", replace(USUAL, skew=3.0)),
-    Setting("URLs over 100 bytes", replace(USUAL, padding=100)),
-)
+SETTINGS = {
+    SLOW: USUAL,
+    FAST: replace(USUAL, rate=1000.0),
+    "50 URLs": replace(USUAL, urls=50),
+    "all URLs alike": replace(USUAL, zipf=0.0),
+    "one request a connection": replace(USUAL, kept=1.0),
+    "half POST": replace(USUAL, posts=0.5),
+    "quick: median 20 ms": replace(USUAL, median=0.02),
+    "slow: median 200 ms": replace(USUAL, median=0.2),
+    "lines 20 ms late, mean": replace(USUAL, delay=0.02),
+    "2 % of datagrams lost": replace(USUAL, loss=0.02),
+    "clocks 3 s ahead and behind": replace(USUAL, skew=3.0),
+    "clocks that drift, 10 ms a second": replace(USUAL, drift=0.01),
+    "URLs over 100 bytes": replace(USUAL, padding=100),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
-    """What came out: lines, and how many have the right client."""
+class Target:
+    """What was asked for, and what was seen."""
 
+    what: str
+    asked: str
+    seen: str
+    met: bool
+
+    def row(self) -> str:
+        """Return the row of a table."""
+        return f"| {self.what} | {self.asked} | {self.seen} | {'yes' if self.met else '**no**'} |"
+
+
+@dataclass(slots=True)
+class Bench:
+    """What a work needs and leaves behind.
+
+    Attributes:
+        count: Requests of each setting.
+        lines: Of the big log.
+        folder: For files.
+        targets: What was asked for.
+    """
+
+    count: int
     lines: int
-    right: int
-    of: int
+    folder: Path
+    targets: list[Target] = field(default_factory=list)
 
-    def __str__(self) -> str:
-        lost = f", {self.of - self.lines} lost" if self.lines < self.of else ""
-        return f"{100 * self.right / self.of:.2f} %{lost}"
-
-
-def judge(simulation: Simulation, lines: Iterable[bytes], of: int) -> Came:
-    """Hold lines against the truth."""
-    right = count = 0
-    for line in lines:
-        words = line.split()
-        count += 1
-        right += words[0].decode() == simulation.truth(int(words[9]))
-    return Came(count, right, of)
+    def hold(self, what: str, asked: str, seen: str, *, met: bool) -> None:
+        """Hold what was seen against what was asked for."""
+        self.targets.append(Target(what, asked, seen, met))
 
 
-def datagrams(
-    simulation: Simulation, style: str, events: Iterable[Event]
-) -> Iterator[tuple[float, str, bytes]]:
-    """Yield when, from which address and what comes to penlogd; with ports, by connection."""
-    exact = style == "with ports"
-    for event in events:
-        what = event.what
-        if isinstance(what, tuple):
-            if exact:
-                yield event.when, PEN, simulation.connection_record(*what)
-        elif event.kind == "line":
-            host = simulation.hosts[event.server]
-            yield event.when, host, simulation.line(what, style) + b"\n"
-        elif not exact:
-            yield event.when, PEN, simulation.record(what)
+# Accuracy ----------------------------------------------------------------------------------------
 
 
-def ours(simulation: Simulation, style: str, *, acknowledged: bool = False) -> Came:
-    """Drive our engine in simulated time."""
-    events = resent(simulation) if acknowledged else simulation.events
+def accuracy(bench: Bench) -> Iterator[str]:
+    """Yield the table of accuracy."""
+    yield "## penlogd: lines with the right client"
+    yield ""
+    yield (
+        f"{bench.count:,} requests each, 2 servers, 1,000 URLs by Zipf's law, 200/s, responses of "
+        "70 ms (median), if not said otherwise."
+    )
+    yield ""
+    yield "| traffic | C | ours, common | ours, with %D | ours, with ports |"
+    yield "|---|---|---|---|---|"
+    found: dict[str, list[Came]] = {}
+    for name, traffic in SETTINGS.items():
+        found[name] = compared(replace(traffic, count=bench.count), bench.folder)
+        yield f"| {name} | " + " | ".join(map(str, found[name])) + " |"
+    lossy = replace(USUAL, count=bench.count, loss=0.02)
+    again = [str(ours(lossy, style, acknowledged=True)) for style in FORMATS]
+    yield "| 2 % lost, sent again | - | " + " | ".join(again) + " |"
+    yield ""
+    for name, asked in ((SLOW, 99), (FAST, 98)):
+        c, _, timed, _ = found[name]
+        seen = f"{timed.share:.2f} % (C {c.share:.2f} %)"
+        bench.hold(f"%D, {name}", f"≥ {asked} %", seen, met=timed.share >= asked)
+    better = sum(common.right > c.right for c, common, *_ in found.values())
+    bench.hold(
+        "common format", "better than C in every setting", f"in {better} of {len(found)}",
+        met=better == len(found),
+    )  # fmt: skip
+    lossless = [name for name in found if not SETTINGS[name].loss]
+    exact = sum(found[name][-1].share == 100 for name in lossless)
+    bench.hold(
+        "ports, nothing lost", "100 % in every setting", f"in {exact} of {len(lossless)}",
+        met=exact == len(lossless),
+    )  # fmt: skip
+
+
+def compared(traffic: Traffic, folder: Path) -> list[Came]:
+    """Return what comes out of C's penlogd, and of ours with each format."""
+    return [c_penlogd(traffic, folder), *(ours(traffic, style) for style in FORMATS)]
+
+
+def ours(traffic: Traffic, style: str, *, acknowledged: bool = False) -> Came:
+    """Drive our engine in simulated time; what is lost may be sent again."""
+    simulation = Simulation(traffic)
+    came, lost = events(simulation, simulation.exchanges(), style)
+    if acknowledged:
+        came = sorted(came + [replace(event, when=event.when + RESENT) for event in lost])
     consolidator = Consolidator(
         make_format([FORMATS[style]]),
         Attribution(1000, spared=HOLD + SPARED),
         Connections(HOLD + SPARED),
         ReorderBuffer(HOLD),
     )
-    out: list[bytes] = []
-    for when, sender, data in datagrams(simulation, style, events):
-        consolidator.take([(data, sender)], when)
-        out += consolidator.due(when)
-    out += consolidator.flush()
-    return judge(simulation, out, len(simulation.exchanges))
+    return judge(simulation, _driven(consolidator, came))
 
 
-def resent(simulation: Simulation) -> list[Event]:
-    """Return all events, those that were lost coming when they have been sent again."""
-    late = [replace(event, when=event.when + RESENT) for event in simulation.lost]
-    return sorted(simulation.events + late)
+def _driven(consolidator: Consolidator, came: Iterable[Event]) -> Iterator[bytes]:
+    for event in came:
+        consolidator.take([(event.data, event.sender)], event.when)
+        yield from consolidator.due(event.when)
+    yield from consolidator.flush()
 
 
-def debians(simulation: Simulation, folder: Path) -> Came:
+def c_penlogd(traffic: Traffic, folder: Path) -> Came:
     """Send the same to Debian's penlogd."""
-    port = free_port(PEN)
+    simulation = Simulation(traffic)
+    came, _ = events(simulation, simulation.exchanges(), "common")
     log = folder / "c.log"
+    feed(debians("penlogd"), log, ((event.sender, event.data) for event in came))
+    with log.open("rb") as lines:
+        return judge(simulation, lines)
+
+
+def feed(path: str, log: Path, what: Iterable[tuple[str, bytes]], *, paced: bool = True) -> float:
+    """Send datagrams to a new penlogd; return the seconds of CPU that they cost it."""
+    port = free_port(PEN)
     log.unlink(missing_ok=True)
-    with running([tool("penlogd"), "-f", "-l", str(log), str(port)], folder / "said") as run:
-        _wait_until_listening(port)
-        with Senders(port) as senders:
-            for _, sender, data in datagrams(simulation, "common", simulation.events):
+    process = subprocess.Popen([path, "-f", "-l", str(log), str(port)], stderr=subprocess.DEVNULL)
+    try:
+        wait_until_listening(port)
+        before = cpu_ns(process.pid)
+        with Senders(port, paced=paced) as senders:
+            for sender, data in what:
                 senders.send(sender, data)
-        _wait_until_read(port)
-        run.process.terminate()
-        run.process.wait(10)
-    lines = log.read_bytes().splitlines()
-    return judge(simulation, lines, len(simulation.exchanges))
+        wait_until_read(port)
+        process.terminate()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            process.wait()
+    return usage.ru_utime + usage.ru_stime - before / 1e9
 
 
-class Senders:
-    """Sends from the addresses of pen and the servers, no faster than C's small buffer takes."""
-
-    PAUSE_AFTER = 40
-
-    def __init__(self, port: int, *, paced: bool = True) -> None:
-        self._target = (PEN, port)
-        self._port = port
-        self._paced = paced
-        self._sockets: dict[str, socket.socket] = {}
-        self._sent = 0
-
-    def __enter__(self) -> "Senders":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for sock in self._sockets.values():
-            sock.close()
-
-    def send(self, sender: str, data: bytes) -> None:
-        """Send a datagram."""
-        sock = self._sockets.get(sender)
-        if sock is None:
-            sock = self._sockets[sender] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            sock.bind((sender, 0))
-        sock.sendto(data, self._target)
-        self._sent += 1
-        if self._paced and self._sent % self.PAUSE_AFTER == 0:
-            _wait_until_read(self._port, 0.001)
+# Live --------------------------------------------------------------------------------------------
 
 
-def accuracy(count: int, folder: Path) -> Iterator[str]:
-    """Yield the table of accuracy."""
-    yield "## penlogd: lines with the right client"
+def live(bench: Bench) -> Iterator[str]:
+    """Yield what comes of real senders over a bad network."""
+    yield "## Real senders in real time, over a network that loses"
     yield ""
-    yield f"{count:,} requests each, 2 servers, 1,000 URLs, 200/s, if not said otherwise."
+    yield "| case | lines | right | lost | doubled | dropped, reset, sent again | penlog, penlogd |"
+    yield "|---|---|---|---|---|---|---|"
+    command = ["unshare", "-n", sys.executable, str(Path(__file__).parent / "live.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for row in process.stdout:
+            yield _live_row(bench, json.loads(row))
+    if process.returncode:
+        raise RuntimeError(f"live.py ended with {process.returncode}")
     yield ""
-    yield "| traffic | C | ours, common | ours, with %D | ours, with ports |"
-    yield "|---|---|---|---|---|"
-    for setting in SETTINGS:
-        simulation = Simulation(replace(setting.traffic, count=count))
-        cells = [str(debians(simulation, folder))]
-        cells += [str(ours(simulation, style)) for style in FORMATS]
-        yield f"| {setting.name} | " + " | ".join(cells) + " |"
-    simulation = Simulation(replace(USUAL, count=count, loss=0.02))
-    cells = ["", *(str(ours(simulation, style, acknowledged=True)) for style in FORMATS)]
-    yield "| 2 % lost, sent again | " + " | ".join(cells) + " |"
+    yield (
+        "1,000 requests a second for 10 s. Packets dropped and connections reset are the network's "
+        "own count, segments sent again TCP's; the last column is µs of CPU per line."
+    )
     yield ""
 
 
-def merging(_: int, folder: Path) -> Iterator[str]:
+def _live_row(bench: Bench, seen: dict[str, float]) -> str:
+    share = 100 * seen["right"] / seen["asked"]
+    if "ports" in str(seen["case"]):
+        bench.hold(
+            f"real channel: {seen['case']}", "100 % right, none lost or doubled",
+            f"{share:.2f} %, {seen['lost']} lost, {seen['doubled']} doubled",
+            met=share == 100 and seen["lines"] == seen["asked"],
+        )  # fmt: skip
+    return (
+        f"| {seen['case']} | {seen['lines']:,} | {share:.2f} % | {seen['lost']:,} "
+        f"| {seen['doubled']:,} | {seen['dropped']:,}, {seen['reset']:,}, {seen['resent']:,} "
+        f"| {seen['penlog_cpu']:.0f}, {seen['penlogd_cpu']:.0f} |"
+    )
+
+
+# Burst -------------------------------------------------------------------------------------------
+
+
+def burst(bench: Bench) -> Iterator[str]:
+    """Yield how many lines of a burst are lost."""
+    count = max(bench.count, 20_000)
+    yield f"## penlogd: {count:,} lines at once"
+    yield ""
+    yield "| penlogd | lines written | lost | CPU per line, µs |"
+    yield "|---|---|---|---|"
+    for name, path in (("C", debians("penlogd")), ("ours", our("penlogd"))):
+        simulation = Simulation(Traffic(rate=1e6, count=count))
+        lines = [
+            (simulation.hosts[each.connection.server], simulation.line(each, "common"))
+            for each in simulation.exchanges()
+        ]
+        log = bench.folder / f"burst.{name}"
+        used = feed(path, log, lines, paced=False)
+        with log.open("rb") as file:
+            written = count_lines(file)
+        lost = count - written
+        yield f"| {name} | {written:,} | {lost:,} | {1e6 * used / written:.1f} |"
+        if name == "ours":
+            bench.hold("a burst, lines lost", "none", f"{lost:,} of {count:,}", met=not lost)
+    yield ""
+
+
+# mergelogs ---------------------------------------------------------------------------------------
+
+
+def merging(bench: Bench) -> Iterator[str]:
     """Yield the table of mergelogs."""
     yield "## mergelogs: CPU and lines with the right client"
     yield ""
@@ -206,165 +288,133 @@ def merging(_: int, folder: Path) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     used: dict[int, float] = {}
     for lines, urls in ((40_000, 50), (80_000, 50), (40_000, 1000)):
-        traffic = Traffic(rate=100.0, count=lines, urls=urls)
-        simulation = Simulation(traffic)
-        logs = write_logs(simulation, "common", folder)
-        c_used, c_came, _ = merge([tool("mergelogs")], simulation, logs, folder)
-        our_used, our_came, _ = min(
-            (merge([str(SUITE / "mergelogs")], simulation, logs, folder) for _ in range(3)),
-            key=lambda found: found[0],
+        simulation = Simulation(Traffic(rate=100.0, count=lines, urls=urls))
+        logs = write_logs(simulation, "common", bench.folder)
+        mine = min(
+            (merge([our("mergelogs")], simulation, logs, bench.folder) for _ in range(3)),
+            key=lambda merged: merged.cpu,
         )
-        if urls == 50:
-            used[lines] = our_used
-        yield (
-            f"| {lines:,} lines, 100/s, {urls} URLs | {c_used:.2f} | {c_came} | {our_used:.2f} "
-            f"| {our_came} | 1/{c_used / our_used:.1f} (asked 1/20) |"
-        )
-    yield ""
-    yield f"Twice the lines: {used[80_000] / used[40_000]:.2f} times the CPU (asked: at most 2.2)."
+        work = f"{lines:,} lines, 100/s, {urls:,} URLs"
+        used.setdefault(lines, mine.cpu)
+        if lines > 40_000:  # C's takes a minute and more, for its time is quadratic
+            yield f"| {work} | - | - | {mine.cpu:.2f} | {mine.came} | - |"
+            continue
+        c = merge([debians("mergelogs")], simulation, logs, bench.folder)
+        ratio = c.cpu / mine.cpu
+        yield f"| {work} | {c.cpu:.2f} | {c.came} | {mine.cpu:.2f} | {mine.came} | 1/{ratio:.1f} |"
+        bench.hold(f"mergelogs, {work}, CPU", "≤ 1/20 of C's", f"1/{ratio:.1f}", met=ratio >= 20)
+        bench.hold(
+            f"mergelogs, {work}, right", "more than C's",
+            f"{mine.came.share:.2f} % (C {c.came.share:.2f} %)", met=mine.came.right > c.came.right,
+        )  # fmt: skip
+    twice = used[80_000] / used[40_000]
+    bench.hold("mergelogs, twice the lines", "≤ 2.2 times", f"{twice:.2f} times", met=twice <= 2.2)
     yield ""
 
 
-def big(count: int, folder: Path) -> Iterator[str]:
+def big(bench: Bench) -> Iterator[str]:
     """Yield what mergelogs needs for a big log."""
-    count = max(count, 2_000_000)
-    yield f"## mergelogs: {count:,} lines"
+    yield f"## mergelogs: {bench.lines:,} lines"
     yield ""
-    yield "| lines | format | CPU, s | greatest memory, MiB | right |"
-    yield "|---|---|---|---|---|"
-    for lines in (count // 10, count):
-        simulation = Simulation(Traffic(rate=100.0, count=lines), log=False)
-        logs = write_logs(simulation, "common", folder)
-        used, came, memory = merge([str(SUITE / "mergelogs")], simulation, logs, folder)
-        yield f"| {lines:,} | common | {used:.1f} | {memory} | {came} |"
+    yield "| lines | inputs | join | CPU, s | took, s | memory, MiB | right | not in order |"
+    yield "|---|---|---|---|---|---|---|---|"
+    memory = {}
+    for lines in (bench.lines // 4, bench.lines):
+        simulation = Simulation(Traffic(rate=100.0, count=lines))
+        logs = write_logs(simulation, "with ports", bench.folder, connections=True)
+        merged = merge([our("mergelogs"), *PORTS], simulation, logs, bench.folder)
+        memory[lines] = merged.memory
+        yield _big_row(lines, "as logged", "by ports", merged)
+    _hold_exact(bench, f"mergelogs, {lines:,} lines", merged.came)
+    by_request = merge([our("mergelogs")], simulation, logs, bench.folder)
+    yield _big_row(lines, "as logged", "by request", by_request)
+    for path in ("pen.log", *(f"log.{host}" for host in simulation.hosts)):
+        shuffle(bench.folder / path)
+    merged = merge([our("mergelogs"), *PORTS], simulation, logs, bench.folder)
+    yield _big_row(lines, "in no order", "by ports", merged)
+    _hold_exact(bench, f"mergelogs, {lines:,} lines in no order", merged.came)
+    grown = memory[lines] / memory[lines // 4]
+    bench.hold(
+        f"mergelogs, memory for {lines:,} lines", f"≤ 1.2 of that for {lines // 4:,}",
+        f"{memory[lines]:.0f} MiB: {grown:.2f}", met=grown <= 1.2,
+    )  # fmt: skip
     yield ""
 
 
-def write_logs(simulation: Simulation, style: str, folder: Path) -> list[str]:
-    """Write pen's log and the servers'; return the arguments that name the servers'."""
-    with (folder / "pen.log").open("wb") as file:
-        file.writelines(map(simulation.file_line, simulation.exchanges))
-    paths = {host: folder / f"log.{host}" for host in simulation.hosts}
-    files = [path.open("wb") for path in paths.values()]
-    for exchange in sorted(simulation.exchanges, key=lambda each: each.ended):
-        line = simulation.line(exchange, style) + b"\n"
-        files[exchange.connection.server].write(line)
-    for each in files:
-        each.close()
-    return [f"{host}:{path}" for host, path in paths.items()]
+def _big_row(lines: int, inputs: str, join: str, merged: Merged) -> str:
+    return (
+        f"| {lines:,} | {inputs} | {join} | {merged.cpu:.1f} | {merged.took:.1f} "
+        f"| {merged.memory:.0f} | {merged.came} | {merged.came.disordered:,} |"
+    )
 
 
-def merge(
-    command: Sequence[str], simulation: Simulation, logs: Sequence[str], folder: Path
-) -> tuple[float, Came, int]:
-    """Run a mergelogs; return seconds of CPU, what came out, and MiB of memory at most."""
-    with (folder / "merged").open("wb") as output:
-        words = [*command, "-p", str(folder / "pen.log"), *logs]
-        process = subprocess.Popen(words, stdout=output, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}")
-    with (folder / "merged").open("rb") as lines:
-        came = judge(simulation, lines, len(simulation.exchanges))
-    return usage.ru_utime + usage.ru_stime, came, usage.ru_maxrss >> 10
+def _hold_exact(bench: Bench, what: str, came: Came) -> None:
+    bench.hold(
+        what, "100 % right, in time order, none lost or doubled",
+        f"{came.share:.2f} %, {came.disordered} not in order, {came.lost} lost, "
+        f"{came.doubled} doubled",
+        met=came.right == came.asked == came.lines and not came.disordered,
+    )  # fmt: skip
 
 
-def burst(count: int, folder: Path) -> Iterator[str]:
-    """Yield how many lines of a burst are lost."""
-    yield f"## penlogd: {count:,} lines at once"
+# The report --------------------------------------------------------------------------------------
+
+WORKS: dict[str, Callable[[Bench], Iterator[str]]] = {
+    "accuracy": accuracy, "live": live, "burst": burst, "merging": merging, "big": big,
+}  # fmt: skip
+
+
+def heading() -> Iterator[str]:
+    """Yield what was run, on what."""
+    words = ["bench/logs.py", *sys.argv[1:]]
+    yield "# The log tools, measured"
     yield ""
-    yield "| penlogd | lines written | lost | CPU per line, µs |"
+    yield f"    .venv/bin/python {' '.join(words)}"
+    yield ""
+    yield (
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, Debian's pen {_debians_version()}. "
+        "How: see [README.md](README.md)."
+    )
+    yield ""
+
+
+def _debians_version() -> str:
+    words = ["dpkg-query", "-W", "-f", "${Version}", "pen"]
+    return subprocess.run(words, capture_output=True, text=True).stdout or "of unknown version"
+
+
+def summary(targets: Iterable[Target]) -> Iterator[str]:
+    """Yield the table of what was asked for."""
+    yield "## Asked for and seen"
+    yield ""
+    yield "| what | asked | seen | met |"
     yield "|---|---|---|---|"
-    simulation = Simulation(Traffic(rate=1e6, count=count))
-    for name, path in (("C", tool("penlogd")), ("ours", str(SUITE / "penlogd"))):
-        written, used = flood(path, simulation, folder / f"burst.{name}", folder)
-        yield f"| {name} | {written:,} | {count - written:,} | {used / 1000 / written:.1f} |"
+    for target in targets:
+        yield target.row()
     yield ""
-
-
-def flood(path: str, simulation: Simulation, log: Path, folder: Path) -> tuple[int, int]:
-    """Send all lines at once; return how many were written, and nanoseconds of CPU."""
-    port = free_port(PEN)
-    with running([path, "-f", "-l", str(log), str(port)], folder / "said") as run:
-        _wait_until_listening(port)
-        before = cpu_ns(run.pid)
-        with Senders(port, paced=False) as senders:
-            for exchange in simulation.exchanges:
-                host = simulation.hosts[exchange.connection.server]
-                senders.send(host, simulation.line(exchange, "common") + b"\n")
-        _wait_until_read(port)
-        time.sleep(HOLD + 1)  # what is held
-        used = cpu_ns(run.pid) - before
-        run.process.terminate()
-        run.process.wait(10)
-    return log.read_bytes().count(b"\n"), used
-
-
-SUITE = Path(sys.executable).parent
-WORKS = {"accuracy": accuracy, "merging": merging, "burst": burst, "big": big}
-
-
-def tool(name: str) -> str:
-    """Return the path of Debian's tool.
-
-    Raises:
-        RuntimeError: The package pen is not installed.
-    """
-    path = shutil.which(name, path="/usr/bin")
-    if path is None:
-        raise RuntimeError(f"no /usr/bin/{name}: install Debian's package pen")
-    return path
-
-
-def queued(port: int) -> int | None:
-    """Return the bytes that wait in the sockets bound to the port; None if there is none."""
-    found = None
-    for table in ("/proc/net/udp", "/proc/net/udp6"):
-        for row in Path(table).read_text().splitlines()[1:]:
-            words = row.split()
-            if words[1].endswith(f":{port:04X}"):
-                found = (found or 0) + int(words[4].partition(":")[2], 16)
-    return found
-
-
-def _wait_until_listening(port: int) -> None:
-    _until(lambda: queued(port) is not None, "penlogd listens")
-
-
-def _wait_until_read(port: int, pause: float = 0.02) -> None:
-    _until(lambda: queued(port) == 0, "penlogd has read all", pause)
-
-
-def _until(condition: Callable[[], bool], what: str, pause: float = 0.02) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"not within 30 s: {what}")
-        time.sleep(pause)
 
 
 def main() -> None:
-    """Run the works, print their tables, and write bench/logs.md if all were run."""
+    """Run the works, print their tables, and write them to a file if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=20_000, help="requests per setting")
+    parser.add_argument("--lines", type=int, default=2_000_000, help="of the big log")
     parser.add_argument("--only", action="append", choices=WORKS, help="may be repeated")
     parser.add_argument("--write", metavar="FILE", help="write the tables there too")
     asked = parser.parse_args()
-    text = [
-        "# The log tools, measured", "",
-        f"`{Path(sys.executable).name} bench/{' '.join(Path(w).name for w in sys.argv)}`, "
-        f"Python {platform.python_version()}, {os.cpu_count()} cores. See [README.md](README.md).",
-        "",
-    ]  # fmt: skip
-    print("\n".join(text))
+    tables: list[str] = []
     with tempfile.TemporaryDirectory(prefix="bench-logs-") as folder:
+        bench = Bench(asked.count, asked.lines, Path(folder))
         for name in asked.only or WORKS:
-            for line in WORKS[name](asked.count, Path(folder)):
+            for line in WORKS[name](bench):
                 print(line, flush=True)
-                text.append(line)
+                tables.append(line)
+    asked_for = list(summary(bench.targets))
+    print("\n".join(asked_for))
     if asked.write:
-        Path(asked.write).write_text("\n".join(text).rstrip() + "\n")
+        text = "\n".join([*heading(), *asked_for, *tables])
+        Path(asked.write).write_text(text.rstrip() + "\n")
 
 
 if __name__ == "__main__":
