@@ -2,12 +2,7 @@
 
 Pen tells which client sent which request to which server, and when that was. A line of the server's
 log is joined to a record with the same server and request: of those that its stamp allows, to the
-one whose *lag* is the most likely. The lag is the time from the record to the line, less the
-duration if the line shows it; what is left of it is the duration itself, or delays on the way.
-
-Lags are taken to be distributed log-normally. The likelihood of a lag x is then proportional to
-exp(-(ln x - ln m)**2 / (2 s**2)), where m is the mode: so the likeliest is the one nearest to m by
-ratio, and of two, x is likelier than y if x / m < m / y. `Habits` learns the mode of each server.
+one whose *lag* is the most likely, by what `Habits` has learnt of the server.
 
 A record may have several lines. Using each once seems right, as it has but one line; but one record
 lost, or one mistake, then makes more mistakes of the lines to come than it prevents (simulated with
@@ -22,7 +17,7 @@ from dataclasses import dataclass, field
 
 from penlog.records import DATAGRAM_REQUEST_MINIMUM
 from penlogd.accesslog import AccessLine
-from penlogd.habits import ANY, SHORTEST, Habits
+from penlogd.habits import ANY, Habits
 
 CEILING = 500_000
 """Records kept at most, however young they are."""
@@ -30,10 +25,6 @@ CEILING = 500_000
 
 ALONE = 2.0
 """A record with no other of its kind within this many seconds is surely its line's."""
-
-BACKWARDS = 100.0
-"""How many times as far away a record counts that came after the line."""
-
 
 QUICK = 5.0
 """Seconds of lag up to which a line and its only record teach."""
@@ -109,10 +100,11 @@ class Attribution:
             return None
         habits = self._of(line)
         end, began, latest = habits.span(line, came)
-        when, client = self._likeliest(records, end, habits.mode, began, latest)
+        when, client = self._likeliest(records, end, habits, began, latest)
         lag = end - when
         newest = records.known[-1][0]
-        if 0.0 <= end - newest < QUICK and records.is_alone():
+        earliest = -QUICK if habits.timed else 0.0
+        if earliest <= end - newest < QUICK and records.is_alone():
             habits.learn(line, end - newest, newest)
         return client, -ANY <= lag <= ANY
 
@@ -123,18 +115,18 @@ class Attribution:
         if habits is None:
             if len(self._habits) >= _SERVERS:
                 self._habits.clear()
-            habits = self._habits[key] = Habits()
+            habits = self._habits[key] = Habits(line.duration is not None)
         return habits
 
     def _likeliest(
-        self, records: _Records, end: float, mode: float, began: float, latest: float
+        self, records: _Records, end: float, habits: Habits, began: float, latest: float
     ) -> _Record:
         """Return the likeliest record.
 
         Likelihood falls with the distance from the mode, so it is one of the two beside it.
         """
         known, first = records.known, records.gone
-        target = end - mode
+        target = end - habits.mode
         target = began if target < began else latest if target > latest else target
         after = bisect_right(known, (target, b"\xff"), first)
         if after == len(known):
@@ -142,19 +134,11 @@ class Attribution:
         if after == first:
             return known[first]
         older, newer = known[after - 1], known[after]
-        is_newer = self._is_newer_likelier(older[0], newer[0], end, mode, began, latest)
+        if older[0] < began or newer[0] > latest:
+            is_newer = newer[0] - latest < began - older[0]
+        else:
+            is_newer = habits.is_newer_likelier(end - older[0], end - newer[0])
         return newer if is_newer else older
-
-    @staticmethod
-    def _is_newer_likelier(
-        older: float, newer: float, end: float, mode: float, began: float, latest: float
-    ) -> bool:
-        if older < began or newer > latest:
-            return newer - latest < began - older
-        lag = end - newer
-        if lag < 0.0:
-            return end - older > BACKWARDS * -lag
-        return max(end - older, SHORTEST) * max(lag, SHORTEST) >= mode * mode
 
     def _forget_old(self, now: float) -> None:
         by_age = self._by_age

@@ -135,3 +135,13 @@ def test_a_clock_that_is_wrong_is_learnt_and_again_when_it_is_set(ahead):
     for second in (200, 201):
         stamp = float(int(second + 0.5 + ahead - 10.0))
         assert asked(attribution, line(stamp, shape=BY_SECOND), 203.0) == client(second)
+
+
+def test_a_record_may_be_as_late_as_a_line_where_the_line_shows_its_duration():
+    attribution = records(capacity=10_000)
+    for number in range(100):
+        come(attribution, 1, lag=0.002 * (number % 11 - 5), took=0.3, start=3.0 * number)
+    for when in (600.0, 600.03):
+        attribution.add(SERVER, GET, client(1000 * when), when)
+    for end, expected in ((599.995, 600_000), (600.01, 600_000), (600.022, 600_030)):
+        assert asked(attribution, line(duration=0.3), end + 0.3) == client(expected)
