@@ -39,8 +39,8 @@ from bench.traffic import FORMATS, PEN, Event, Simulation, Traffic, events
 LATEST = 60.0
 """Seconds in which a sender must have delivered all after its last line."""
 
-READY = 1.0
-"""Seconds from the start of the senders to the first request: ours are up by then."""
+READY = 4.0
+"""Seconds from the making of the traffic to its first request: all are up by then."""
 
 SENDER = (sys.executable, str(Path(__file__).parent / "pensender.py"))
 
@@ -172,7 +172,7 @@ def run(case: Case, traffic: Traffic, folder: Path) -> Seen:
         network = stack.enter_context(_Network(case))
         daemon = stack.enter_context(_penlogd(case, port, log))
         pipes = stack.enter_context(Pipes(case, simulation, port, folder))
-        _play(came, pipes, simulation, time.time() + READY)
+        _play(came, pipes)
         pipes.finish()
         wait_until_read(port)
         dropped, reset = network.counted()
@@ -189,11 +189,16 @@ def run(case: Case, traffic: Traffic, folder: Path) -> Seen:
     )  # fmt: skip
 
 
-def _play(came: Sequence[Event], pipes: Pipes, simulation: Simulation, begin: float) -> None:
-    """Tell all events at their times, the traffic beginning then."""
-    ahead = begin - simulation.start
+def _play(came: Sequence[Event], pipes: Pipes) -> None:
+    """Tell all events at their times.
+
+    Raises:
+        RuntimeError: The first is late.
+    """
+    if came[0].when < time.time():
+        raise RuntimeError("this machine is too busy: the traffic should have begun by now")
     for event in came:
-        wait = event.when + ahead - time.time()
+        wait = event.when - time.time()
         if wait > 0.0005:
             time.sleep(wait)
         pipes.tell(event)

@@ -21,7 +21,14 @@ CLOCK_STEP = 0.5
 """Seconds by which the clock must jump to count as set."""
 
 GATHERING = 0.05
-"""Seconds to let datagrams gather after a wake-up: many for the price of one."""
+"""Seconds to let datagrams gather after a wake-up, while much comes: many for the price of one."""
+
+MUCH = 5000
+"""Lines and records a second. Where fewer come, times of arrival are worth more than the CPU: lines
+are joined by them."""
+
+JUDGED = 0.1
+"""Seconds over which it is judged whether much comes."""
 
 ROOMY = 4 << 20
 """Bytes of receive buffer in which they may gather without a burst filling it."""
@@ -78,6 +85,8 @@ class Collector:
         self._watched = {watcher.fd: watcher for watcher in watchers if watcher.fd >= 0}
         self._stopping = False
         self._gathering = GATHERING if self._receiver.buffer_size() >= ROOMY else 0.0
+        self._much = False
+        self._judged, self._serial = time.monotonic(), self._consolidator.serial
         self._watching = False
         self._dropped = 0
         self._offset = time.time() - time.monotonic()
@@ -99,7 +108,7 @@ class Collector:
         self._intake.written([], self._sink.mark())
         while not self._stopping:
             ready = self._poller.poll(self._timeout())
-            if ready and self._gathering:
+            if ready and self._gathering and self._much_comes():
                 time.sleep(self._gathering)
             now = self._now()
             for fd, _ in ready:
@@ -134,6 +143,16 @@ class Collector:
             self._offset = time.time() - time.monotonic()
             now = time.time()
         return now
+
+    def _much_comes(self) -> bool:
+        """Return whether much has come of late."""
+        now = time.monotonic()
+        passed = now - self._judged
+        if passed >= JUDGED:
+            serial = self._consolidator.serial
+            self._much = serial - self._serial > MUCH * passed
+            self._judged, self._serial = now, serial
+        return self._much
 
     def _write(self, finished: list[bytes]) -> None:
         """Write finished lines, and what is kept; note in the journal what is out."""
