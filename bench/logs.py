@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -235,14 +236,17 @@ def live(bench: Bench) -> Iterator[str]:
     yield ""
 
 
-def _live_row(bench: Bench, seen: dict[str, float]) -> str:
+def _live_row(bench: Bench, seen: dict[str, Any]) -> str:
     share = 100 * seen["right"] / seen["asked"]
-    if "ports" in str(seen["case"]):
+    if "ports" in seen["case"]:
         bench.hold(
             f"real channel: {seen['case']}", "100 % right, none lost or doubled",
             f"{share:.2f} %, {seen['lost']} lost, {seen['doubled']} doubled",
             met=share == 100 and seen["lines"] == seen["asked"],
         )  # fmt: skip
+    elif seen["case"] == "ours, %D":
+        name = "%D, 1,000/s, real processes"
+        bench.hold(name, "≥ 98 %", f"{share:.2f} %", met=share >= 98)
     return (
         f"| {seen['case']} | {seen['lines']:,} | {share:.2f} % | {seen['lost']:,} "
         f"| {seen['doubled']:,} | {seen['dropped']:,}, {seen['reset']:,}, {seen['resent']:,} "
