@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from penlog.rate import Rate
 from penlog.spoolfolder import SpoolFolder, Stream, in_memory, source_of
 from penlog.transport import Transport, Way
 
 GATHER = 0.002
-"""Seconds after a small piece in which more may gather, to go together."""
+"""Seconds after a small piece in which more may gather, to go together, while much comes."""
+
+MUCH = 200_000
+"""Bytes a second. Where fewer come, it is worth more that lines come to penlogd at their times."""
 
 SMALL = 16 << 10
 """Bytes of a piece that leave the pipe far from full."""
@@ -92,8 +96,9 @@ class Logger:
 
     def _copy(self) -> None:
         taken = 0
+        rate = Rate(MUCH, self._spool.end, time.monotonic())
         while True:
-            if 0 < taken < SMALL:
+            if 0 < taken < SMALL and rate.is_much(self._spool.end, time.monotonic()):
                 time.sleep(GATHER)
             taken = 0
             if self._wait(None, reading=True):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
+from penlog.rate import Rate
 from penlogd import figures
 from penlogd.daemon import Messages
 from penlogd.parts import Parts
@@ -26,9 +27,6 @@ GATHERING = 0.05
 MUCH = 5000
 """Lines and records a second. Where fewer come, times of arrival are worth more than the CPU: lines
 are joined by them."""
-
-JUDGED = 0.1
-"""Seconds over which it is judged whether much comes."""
 
 ROOMY = 4 << 20
 """Bytes of receive buffer in which they may gather without a burst filling it."""
@@ -85,8 +83,7 @@ class Collector:
         self._watched = {watcher.fd: watcher for watcher in watchers if watcher.fd >= 0}
         self._stopping = False
         self._gathering = GATHERING if self._receiver.buffer_size() >= ROOMY else 0.0
-        self._much = False
-        self._judged, self._serial = time.monotonic(), self._consolidator.serial
+        self._rate = Rate(MUCH, self._consolidator.serial, time.monotonic())
         self._watching = False
         self._dropped = 0
         self._offset = time.time() - time.monotonic()
@@ -108,8 +105,8 @@ class Collector:
         self._intake.written([], self._sink.mark())
         while not self._stopping:
             ready = self._poller.poll(self._timeout())
-            if ready and self._gathering and self._much_comes():
-                time.sleep(self._gathering)
+            if ready and self._gathering:
+                self._let_gather()
             now = self._now()
             for fd, _ in ready:
                 if fd in self._sockets:
@@ -144,15 +141,9 @@ class Collector:
             now = time.time()
         return now
 
-    def _much_comes(self) -> bool:
-        """Return whether much has come of late."""
-        now = time.monotonic()
-        passed = now - self._judged
-        if passed >= JUDGED:
-            serial = self._consolidator.serial
-            self._much = serial - self._serial > MUCH * passed
-            self._judged, self._serial = now, serial
-        return self._much
+    def _let_gather(self) -> None:
+        if self._rate.is_much(self._consolidator.serial, time.monotonic()):
+            time.sleep(self._gathering)
 
     def _write(self, finished: list[bytes]) -> None:
         """Write finished lines, and what is kept; note in the journal what is out."""
