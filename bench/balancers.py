@@ -73,7 +73,7 @@ class Bench:
     def _run_work(self, work: Work, lasting: dict[str, Balancer]) -> None:
         rounds = min(self.effort.rounds, work.most_rounds or self.effort.rounds)
         for number in range(rounds):
-            for peer in _rotated(self.peers, number):
+            for peer in rotated(self.peers, number):
                 if not work.is_for(peer) or (not work.fresh and peer.name not in lasting):
                     continue
                 progress(f"{work.name}: round {number + 1} of {rounds}, {peer.label}")
@@ -100,7 +100,7 @@ class Bench:
         click.echo(f"bench: {work.name}, {peer.label}: {error}", err=True)
 
 
-def _rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
+def rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
     """Each round begins with another peer, so that none always follows the same one."""
     first = number % len(peers)
     return [*peers[first:], *peers[:first]]
@@ -161,7 +161,7 @@ def machine() -> str:
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     )
-    cpus = len(os.sched_getaffinity(0))
+    cpus = os.cpu_count()
     return (
         f"Linux {platform.release()}, {cpus} CPUs ({next(models, platform.machine())}),"
         f" TCP congestion control {CONGESTION.read_text().strip()}, commit {this_commit()}"

@@ -4,12 +4,28 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from bench.peers import BASELINE, Peer
-from bench.works import Aim, Figure, Round, Work
+from bench.works import Aim, Figure, Round
 
 RARE = 0.005  # calls per operation that are start-up and clocks rather than the work
 Key = tuple[str, str]  # name of the figure, name of the peer
+
+
+class Work(Protocol):
+    """What a report asks of a work: see `works.Work`."""
+
+    @property
+    def name(self) -> str:
+        """Distinct."""
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Rows of the table."""
+
+    def is_for(self, peer: Peer) -> bool:
+        """Whether this peer has a cell in them."""
 
 
 @dataclass(slots=True)
