@@ -31,8 +31,9 @@ lint: $(STAMP)            ## ruff and mypy --strict
 	@MYPYPATH=etc/demo $(BIN)/mypy etc/demo/*.py
 	@$(BIN)/mypy -p bench
 
-bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writes bench/results.md
+bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writes bench/results.md, latency.md
 	@$(BIN)/python bench/balancers.py
+	@$(BIN)/python bench/latency.py
 
 # The real servers and tools that tests and benchmarks run against.
 peers:
@@ -40,7 +41,7 @@ peers:
 	    curl:curl openssl:openssl mandoc:mandoc chromium:chromium logrotate:/usr/sbin/logrotate \
 	    systemd:systemd-analyze slapd:/usr/sbin/slapd ldap-utils:ldapsearch \
 	    bind9:/usr/sbin/named bind9-dnsutils:dig dnsperf:dnsperf \
-	    iproute2:/usr/sbin/ip procps:/usr/sbin/sysctl
+	    iproute2:/usr/sbin/ip procps:/usr/sbin/sysctl gcc:gcc libc6-dev:/usr/include/stdio.h
 
 bench-peers: peers
 	@sh .ci/peers haproxy:haproxy wrk:wrk apache2-utils:ab strace:strace libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so

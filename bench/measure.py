@@ -38,6 +38,14 @@ def tree_cpu_ns(pid: int) -> int:
     return sum(cpu_ns(each) for each in process_tree(pid))
 
 
+def waited_ns(pid: int) -> int:
+    """Read how long a process was ready to run while others had its core, in nanoseconds.
+
+    That is the second figure of /proc/PID/schedstat (sched-stats in the kernel's documentation).
+    """
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+
+
 def tree_pss_kib(pid: int) -> int:
     """Read the memory of the tree in KiB: proportional set size, shared pages count once."""
     return sum(_pss_kib(each) for each in process_tree(pid))
