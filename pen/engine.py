@@ -239,11 +239,13 @@ class Engine:
 
 
 def _calm_collector() -> None:
-    """Let the garbage collector look rarely, and never at what stays.
+    """Let the garbage collector look rarely, at little, and never at what stays.
 
     Relays leave no circles, so what it could find is little; left at its default it
-    took a tenth of the time of a short connection.
+    took a tenth of the time of a short connection. It stops the world by what it looks at:
+    the new 2,000 objects (0.2 ms), after two such the 6,000 (0.6 ms), and hardly ever all.
+    Looking at 50,000 took 9 ms, at the million of as many remembered clients 200 ms.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(2_000, 2, 10_000)
