@@ -16,6 +16,7 @@ from pen.engine import Engine
 from pen.net.listening import Listening
 from pen.workers.calls import Adopt, Ask, Call, Close, Heard, ReopenFiles, ReopenLog, Stop
 from pen.workers.sharing import Membership, join
+from pen.workers.tally import WAITING
 
 logger = logging.getLogger("pen")
 
@@ -49,7 +50,8 @@ class Worker:
         self._link = link
         self._listener = listener
         self._waits = False
-        join(engine.state, membership(self._wait_for_room))
+        self._membership = membership(self._wait_for_room)
+        join(engine.state, self._membership)
         engine.begin_anew()
         engine.listening = self._listening = Listening(
             engine.service.carrier, resolve, self._take_listener
@@ -118,6 +120,7 @@ class Worker:
 
     def _look_for_room(self) -> None:
         self._waits = False
+        self._membership.put(WAITING, 0)  # unless it is found anew that clients wait
         room_made = self._engine.service.carrier.room_made
         if room_made is not None:
             room_made()
