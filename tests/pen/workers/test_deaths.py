@@ -28,7 +28,7 @@ IN_A_HURRY = """
 from unittest import mock
 from pen import cli
 from pen.workers import supervisor
-with mock.patch.object(supervisor, "PATIENCE", 0.5):
+with mock.patch.object(supervisor, "PATIENCE", 1.0):
     cli.main()
 """
 WITHOUT_MEMORY_AT_FIRST = """
@@ -185,10 +185,10 @@ def test_one_that_hangs_is_replaced_when_it_is_asked(pen, backend):
         waiting = [stack.enter_context(running.connect(client)) for client in HELD]
         began = time.monotonic()
         assert running.servers()[0]["addr"] == "127.0.0.1"
-        assert time.monotonic() - began < 2 * 0.5, "both are waited for at once"
+        assert time.monotonic() - began < 2 * 1.0, "both are waited for at once"
         until(lambda: len(set(children(running.process.pid)) - set(before)) == 2, "two new ones")
         assert {ask(stream) for stream in waiting} == {b"a"}, "who waited for them is served"
-    told = re.findall(r"worker (\d) \(process \d+\) has not answered for 0.5 s", running.stderr)
+    told = re.findall(r"worker (\d) \(process \d+\) has not answered for 1 s", running.stderr)
     assert told == ["0", "2"]
 
 
@@ -210,8 +210,8 @@ def test_those_that_die_at_once_are_started_anew_twice_a_second(pen, backend):
         killed.append(victim)
         here = until(
             lambda: set(children(running.process.pid)) - {steadfast, *killed},
-            "another is there within a second",
-            1.5,
+            "another is there soon",
+            5.0,
         )
         victim = here.pop()
     assert len(killed) <= 2 + 2 * 2.5 + 1
