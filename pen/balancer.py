@@ -34,6 +34,7 @@ from pen.core.names import Found, Names
 from pen.core.servers import ABUSE_SLOT, EMERGENCY_SLOT, Server
 from pen.core.state import State
 from pen.engine import Serving
+from pen.net.gradual import gradually
 from pen.net.lookups import Lookups
 from pen.options import Options, Step
 from pen.stats import html, text
@@ -282,6 +283,15 @@ class Balancer:
 
         self._lookups.ask(filter(is_name, hosts), proceed)
 
+    def gradually(
+        self,
+        pieces: Iterator[str],
+        done: Callable[[str], object],
+        failed: Callable[[PenError], object],
+    ) -> None:
+        """See `net.gradual`."""
+        gradually(self.engine.reactor, pieces, done, failed)
+
     def resolve(self, host: str, port: int) -> Endpoint:
         """The address of a host; see `core.names`."""
         return self.names.resolve(host, port)
@@ -295,20 +305,21 @@ class Balancer:
         given = self.options.control
         return given.address if given and self.running and self._control.endpoint else ""
 
-    def status_page(self) -> str:
-        """The status page."""
-        return html.render(self.facts.snapshot(int(time.time())))
+    def status_page(self) -> Iterator[str]:
+        """The status page, in pieces."""
+        return html.pieces(self.facts.snapshot(int(time.time())))
 
     def save_statistics(self) -> None:
         """USR1: to the web file if there is one, else to stderr or syslog."""
         path = self.state.settings.web_stats
         try:
             if path is None:
-                logger.info("%s", text.render(self.facts.snapshot(int(time.time()))))
+                lines = text.pieces(self.facts.snapshot(int(time.time())))
+                self.gradually(lines, lambda told: logger.info("%s", told.rstrip("\n")), _complain)
             else:
-                html.save(self.status_page(), path)
+                self.gradually(html.saving(self.status_page(), path), lambda _: None, _complain)
         except PenError as error:
-            logger.error("USR1: %s", error)
+            _complain(error)
 
     def close_connection(self, number: int) -> None:
         """Close a session if it is there."""
@@ -328,3 +339,8 @@ def _usage_errors() -> Iterator[None]:
         raise
     except AddressError as error:
         raise UsageError(str(error)) from None
+
+
+def _complain(error: PenError) -> None:
+    """Statistics could not be saved."""
+    logger.error("USR1: %s", error)

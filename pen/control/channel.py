@@ -44,7 +44,7 @@ class Channel:
         self._stream = stream
         self._fd = stream.fileno()
         self._line = bytearray()
-        self._reply = b""
+        self._reply = memoryview(b"")
         self.began = port.reactor.now
         port.reactor.add(self._fd, self._on_readable)
 
@@ -75,7 +75,7 @@ class Channel:
     def _reply_with(self, reply: str) -> None:
         """The command has been run; it may have taken its time, and the caller be gone."""
         if self._stream.fileno() >= 0:
-            self._reply = reply.encode(errors="replace")
+            self._reply = memoryview(reply.encode(errors="replace"))
             self._send(0)
 
     def _send(self, mask: int) -> None:  # noqa: ARG002

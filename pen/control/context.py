@@ -1,10 +1,11 @@
 """What control commands may ask of the pen they control."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from pen.core.address import Endpoint
+from pen.core.errors import PenError
 from pen.core.state import State
 from pen.stats.facts import Facts
 
@@ -37,6 +38,14 @@ class Pen(Protocol):
     def when_known(self, hosts: Iterable[str], then: Callable[[], object]) -> None:
         """Look these names up while traffic goes on, then call `then`, in which they are known."""
 
+    def gradually(
+        self,
+        pieces: Iterator[str],
+        done: Callable[[str], object],
+        failed: Callable[[PenError], object],
+    ) -> None:
+        """Take piece after piece while traffic goes on; then call `done` with all, or `failed`."""
+
     def resolve(self, host: str, port: int) -> Endpoint:
         """The address of a host, with a port.
 
@@ -53,8 +62,8 @@ class Pen(Protocol):
     def save_statistics(self) -> None:
         """Write them as USR1 does."""
 
-    def status_page(self) -> str:
-        """The status page."""
+    def status_page(self) -> Iterator[str]:
+        """The status page, in pieces."""
 
     def close_connection(self, number: int) -> None:
         """Close a session if it is there."""

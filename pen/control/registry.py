@@ -64,8 +64,11 @@ class Command:
 
     words: str
     help: str
-    run: Callable[..., str | None]
-    """Called with the pen and the parsed arguments; returns the reply's text."""
+    run: Callable[..., str | Iterator[str] | None]
+    """Called with the pen and the parsed arguments; returns the reply's text.
+
+    A long reply is an iterator of lines, and made while clients are served.
+    """
     arguments: tuple[Argument, ...] = ()
     save: Callable[[Pen], Iterable[str]] | None = None
     """The commands that bring this setting back."""
@@ -122,12 +125,16 @@ class Invocation:
         """
         return self.command.hosts(*self.values)
 
-    def run(self, pen: Pen) -> str:
-        """Carry it out; returns the reply, lines ended by newlines."""
+    def begin(self, pen: Pen) -> str | Iterator[str]:
+        """Carry it out; returns the reply, lines ended by newlines, or what makes it."""
         reply = self.command.run(pen, *self.values)
-        if not reply:
-            return ""
-        return reply if reply.endswith("\n") else reply + "\n"
+        if not isinstance(reply, str):
+            return reply or ""
+        return reply if not reply or reply.endswith("\n") else reply + "\n"
+
+    def run(self, pen: Pen) -> str:
+        """Carry it out in one go; returns the reply."""
+        return "".join(self.begin(pen))
 
 
 @dataclass(slots=True)
@@ -192,10 +199,13 @@ class Registry:
 
         def run() -> None:
             try:
-                text = invocation.run(pen) if invocation is not None else ""
+                answer = invocation.begin(pen) if invocation is not None else ""
             except PenError as error:
-                text = _mistake(error)
-            reply(text)
+                answer = _mistake(error)
+            if isinstance(answer, str):
+                reply(answer)
+            else:
+                pen.gradually(answer, reply, lambda error: reply(_mistake(error)))
 
         pen.when_known(hosts, run)
 

@@ -5,7 +5,7 @@ key the least recently used one.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 
@@ -33,6 +33,7 @@ class ClientTable:
 
     capacity: int
     _by_address: OrderedDict[str, Client] = field(default_factory=OrderedDict)
+    _by_slot: list[Client] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._by_address)
@@ -66,25 +67,30 @@ class ClientTable:
 
     def _admit(self, address: str) -> Client:
         table = self._by_address
-        slot = table.popitem(last=False)[1].slot if len(table) >= self.capacity else len(table)
-        client = table[address] = Client(slot, address)
+        if len(table) >= self.capacity:
+            slot = table.popitem(last=False)[1].slot
+            client = self._by_slot[slot] = Client(slot, address)
+        else:
+            client = Client(len(table), address)
+            self._by_slot.append(client)
+        table[address] = client
         return client
 
-    def recent(self, since: float) -> Iterator[Client]:
-        """Clients seen at or after a monotonic time, in slot order."""
-        return iter(sorted((c for c in self if c.seen >= since), key=lambda c: c.slot))
+    @property
+    def by_slot(self) -> Sequence[Client]:
+        """The clients, by slot; it is the table's own, and stays true while clients come."""
+        return self._by_slot
 
     def forget_server(self, slot: int) -> None:
         """Clients that used this server are free to be sent anywhere."""
-        for client in self:
+        for client in self._by_slot:
             if client.server == slot:
                 client.server = -1
 
     def check(self) -> None:
         """Assert the invariants (for tests)."""
         assert len(self) <= self.capacity
-        slots = [client.slot for client in self]
-        assert len(set(slots)) == len(slots)
-        assert all(0 <= slot < self.capacity for slot in slots)
+        assert sorted(self, key=lambda client: client.slot) == self._by_slot
+        assert [client.slot for client in self._by_slot] == list(range(len(self)))
         seen = [client.seen for client in self]
         assert seen == sorted(seen)

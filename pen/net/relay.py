@@ -239,6 +239,10 @@ class Relay(Carried):
         if not self.shared.poller.edge and self.state is not CLOSED:
             self.rewatch(flow)
 
+    def moved(self) -> tuple[int, int]:
+        """See `Session`."""
+        return self.up.moved, self.down.moved
+
     def traffic(self) -> Traffic:
         """What statistics show of the sockets."""
         up, down = self.up, self.down

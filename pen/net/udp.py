@@ -219,6 +219,10 @@ class UdpSession(Carried):
         self._allowance = max(1.0, taken)
         return None
 
+    def moved(self) -> tuple[int, int]:
+        """See `Session`."""
+        return self.up, self.down
+
     def traffic(self) -> Traffic:
         """What statistics show of the sockets."""
         return Traffic(

@@ -7,6 +7,7 @@ from pen.core.state import State
 from pen.stats.snapshot import (
     ClientFacts,
     ConnectionFacts,
+    Many,
     ServerFacts,
     Snapshot,
     clients_since,
@@ -19,10 +20,10 @@ from pen.stats.snapshot import (
 class Facts(Protocol):
     """The questions."""
 
-    def servers(self) -> list[ServerFacts]:
+    def servers(self) -> Many[ServerFacts]:
         """The regular servers, by slot."""
 
-    def clients(self, seconds: float) -> list[ClientFacts]:
+    def clients(self, seconds: float) -> Many[ClientFacts]:
         """Clients that connected in the last `seconds`, in the order of their slots."""
 
     def connection(self, number: int) -> ConnectionFacts | None:
@@ -47,13 +48,13 @@ class LocalFacts:
         self._state = state
         self._clock = clock
 
-    def servers(self) -> list[ServerFacts]:
+    def servers(self) -> Many[ServerFacts]:
         """See `Facts`."""
-        return servers_now(self._state, self._clock())
+        return servers_now(self._state, self._clock)
 
-    def clients(self, seconds: float) -> list[ClientFacts]:
+    def clients(self, seconds: float) -> Many[ClientFacts]:
         """See `Facts`."""
-        return clients_since(self._state, self._clock(), seconds)
+        return clients_since(self._state, self._clock, seconds)
 
     def connection(self, number: int) -> ConnectionFacts | None:
         """See `Facts`."""
@@ -70,4 +71,4 @@ class LocalFacts:
 
     def snapshot(self, epoch: int) -> Snapshot:
         """See `Facts`."""
-        return take_snapshot(self._state, self._clock(), epoch)
+        return take_snapshot(self._state, self._clock, epoch)

@@ -7,9 +7,8 @@ anywhere, and the page follows the reader's light or dark setting.
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from itertools import zip_longest
 
 from pen.core.errors import PenError
 from pen.core.servers import Duty
@@ -49,10 +48,15 @@ _DUTIES = {
 }
 
 
-def render(snapshot: Snapshot) -> str:
-    """The page."""
+def pieces(snapshot: Snapshot) -> Iterator[str]:
+    """The page, line by line."""
+    for line in _lines(snapshot):
+        yield f"{line}\n"
+
+
+def _lines(snapshot: Snapshot) -> Iterator[str]:
     when = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(snapshot.epoch))
-    parts = [
+    yield from (
         "<!DOCTYPE html>",
         '<html lang="en">',
         "<head>",
@@ -64,34 +68,36 @@ def render(snapshot: Snapshot) -> str:
         "<body>",
         "<h1>Pen status page</h1>",
         f"<p>Time {when}, {len(snapshot.servers)} servers, {snapshot.current} current</p>",
-        _table(
-            _SERVER_HEADINGS,
-            (_server_row(server) for server in snapshot.servers),
-            [_state(server) for server in snapshot.servers],
+    )
+    yield from _table(
+        _SERVER_HEADINGS, ((_server_row(server), _state(server)) for server in snapshot.servers)
+    )
+    yield "<h2>Active clients</h2>"
+    yield f"<p>Max number of clients: {snapshot.clients_max}</p>"
+    yield from _table(
+        _CLIENT_HEADINGS,
+        (
+            ((c.slot, c.address, c.age, c.server, c.connects, c.sx, c.rx), _NO_STATE)
+            for c in snapshot.clients
         ),
-        "<h2>Active clients</h2>",
-        f"<p>Max number of clients: {snapshot.clients_max}</p>",
-        _table(
-            _CLIENT_HEADINGS,
-            (
-                (c.slot, c.address, c.age, c.server, c.connects, c.sx, c.rx)
-                for c in snapshot.clients
-            ),
-        ),
-        "<h2>Active connections</h2>",
+    )
+    yield "<h2>Active connections</h2>"
+    yield (
         f"<p>Number of connections: {snapshot.conn_max} max, "
-        f"{len(snapshot.connections)} used, {snapshot.last} last</p>",
-        _table(
-            _CONNECTION_HEADINGS,
+        f"{len(snapshot.connections)} used, {snapshot.last} last</p>"
+    )
+    yield from _table(
+        _CONNECTION_HEADINGS,
+        (
             (
-                (c.number, c.down_fd, c.up_fd, c.pending_down, c.pending_up, c.client, c.server)
-                for c in snapshot.connections
-            ),
+                (c.number, c.down_fd, c.up_fd, c.pending_down, c.pending_up, c.client, c.server),
+                _NO_STATE,
+            )
+            for c in snapshot.connections
         ),
-        "</body>",
-        "</html>",
-    ]
-    return "\n".join(parts) + "\n"
+    )
+    yield "</body>"
+    yield "</html>"
 
 
 def _server_row(server: ServerFacts) -> Sequence[object]:
@@ -128,22 +134,24 @@ def _state(server: ServerFacts) -> tuple[str, str]:
     return ("up", "available") if server.port else ("", "unused")
 
 
+_NO_STATE = ("", "")
+
+
 def _table(
-    headings: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    states: Sequence[tuple[str, str]] = (),
-) -> str:
-    """A table; `states` are class and title of the rows' status cells."""
-    lines = ['<div class="scroll" tabindex="0"><table>', "<thead><tr>"]
-    lines += [f"<th{_kind(heading)}>{escape(heading)}</th>" for heading in headings]
-    lines.append("</tr></thead>")
-    lines.append("<tbody>")
-    for row, state in zip_longest(rows, states, fillvalue=("", "")):
+    headings: Sequence[str], rows: Iterable[tuple[Sequence[object], tuple[str, str]]]
+) -> Iterator[str]:
+    """A table; with each row come class and title of its status cell."""
+    yield '<div class="scroll" tabindex="0"><table>'
+    yield "<thead><tr>"
+    for heading in headings:
+        yield f"<th{_kind(heading)}>{escape(heading)}</th>"
+    yield "</tr></thead>"
+    yield "<tbody>"
+    for row, state in rows:
         cells = zip(headings, row, strict=True)
         cells_html = "".join(_cell(heading, value, state) for heading, value in cells)
-        lines.append(f"<tr>{cells_html}</tr>")
-    lines.append("</tbody></table></div>")
-    return "\n".join(lines)
+        yield f"<tr>{cells_html}</tr>"
+    yield "</tbody></table></div>"
 
 
 def _cell(heading: str, value: object, state: tuple[str, str]) -> str:
@@ -157,8 +165,11 @@ def _kind(heading: str) -> str:
     return ' class="text"' if heading == "address" else ""
 
 
-def save(page: str, path: str) -> None:
+def saving(page: Iterable[str], path: str) -> Iterator[str]:
     """Write a page so that a reader never sees half of it: a new file, then a rename.
+
+    Yields nothing of use, once for each piece that was written, so that it need not be done
+    in one go.
 
     Raises:
         PenError: the folder or the file cannot be written.
@@ -168,7 +179,9 @@ def save(page: str, path: str) -> None:
         descriptor, name = tempfile.mkstemp(prefix=".pen-", dir=folder)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(page)
+                for piece in page:
+                    file.write(piece)
+                    yield ""
                 os.fchmod(file.fileno(), 0o644)
             os.replace(name, path)
         except BaseException:

@@ -24,7 +24,7 @@ def local(public: int, workers: int) -> tuple[int, int]:
     return divmod(public, workers)
 
 
-def merge_servers(parts: Sequence[Sequence[ServerFacts]]) -> list[ServerFacts]:
+def merge_servers(parts: Sequence[Iterable[ServerFacts]]) -> list[ServerFacts]:
     """The servers by slot; a worker that knows fewer slots has had nothing to do with them."""
     rows = zip_longest(*parts)
     return [_merge_server([facts for facts in row if facts is not None]) for row in rows]

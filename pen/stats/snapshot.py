@@ -5,13 +5,19 @@ the client and rx bytes from it. Both include the connections that are open.
 """
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from pen.core.clients import Client
 from pen.core.servers import Duty, Server
-from pen.core.session import Session
+from pen.core.session import CLOSED, Session
 from pen.core.state import State
+
+F = TypeVar("F", covariant=True)
+Clock = Callable[[], float]
+"""Gives monotonic seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,69 +70,130 @@ class ConnectionFacts:
     server: int
 
 
+class Many(Protocol[F]):
+    """Facts of many: a list, or `Later`."""
+
+    def __iter__(self) -> Iterator[F]: ...
+
+    def __len__(self) -> int: ...
+
+
+class Later(Generic[F]):
+    """Facts that are looked at when their turn comes, each time anew.
+
+    So a table of a million clients need not be looked at in one go. What is sent to another
+    process is a list.
+
+    Args:
+        look: gives the facts one by one, while the table goes on changing.
+        count: how many there are, or may be.
+    """
+
+    def __init__(self, look: Callable[[], Iterator[F]], count: int) -> None:
+        self._look = look
+        self._count = count
+
+    def __iter__(self) -> Iterator[F]:
+        return self._look()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __reduce__(self) -> tuple[type[list[F]], tuple[list[F]]]:
+        return list, (list(self),)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of it."""
+    """All of it. A session is there if it was when the snapshot was taken."""
 
     epoch: int
     current: int
     """The slot of the regular server that the latest client got last; -1: none yet."""
-    servers: list[ServerFacts]
-    clients: list[ClientFacts]
-    connections: list[ConnectionFacts]
+    servers: Many[ServerFacts]
+    clients: Many[ClientFacts]
+    """By slot."""
+    connections: Many[ConnectionFacts]
     clients_max: int
     conn_max: int
     last: int
     """Number of the newest connection; 0 when there was none yet."""
 
 
-def take_snapshot(state: State, now: float, epoch: int) -> Snapshot:
-    """Look at everything; `now` is monotonic, `epoch` the wall clock."""
+def take_snapshot(state: State, clock: Clock, epoch: int) -> Snapshot:
+    """Look at everything; `clock` gives monotonic seconds, `epoch` is the wall clock."""
     sessions = list(state.sessions)
-    moved = _open_bytes(sessions)
-    connections = [connection_facts(session) for session in sessions]
+    carried = _by_owner(sessions)
     client = state.clients.latest
     newest = max(sessions, key=lambda session: session.opened, default=None)
     return Snapshot(
         epoch=epoch,
         current=client.server if client else 0,
-        servers=[server_facts(server, moved, now) for server in state.servers],
-        clients=sorted(_client_facts(state, now, moved), key=lambda facts: facts.slot),
-        connections=connections,
+        servers=_servers(state, carried, clock),
+        clients=_clients(state, carried, clock, math.inf),
+        connections=Later(lambda: map(connection_facts, sessions), len(sessions)),
         clients_max=state.clients.capacity,
         conn_max=state.settings.conn_max,
         last=newest.number if newest else 0,
     )
 
 
-def servers_now(state: State, now: float) -> list[ServerFacts]:
+def servers_now(state: State, clock: Clock) -> Many[ServerFacts]:
     """The regular servers alone."""
-    moved = _open_bytes(list(state.sessions))
-    return [server_facts(server, moved, now) for server in state.servers]
+    return _servers(state, _by_owner(state.sessions), clock)
 
 
-def clients_since(state: State, now: float, seconds: float) -> list[ClientFacts]:
+def clients_since(state: State, clock: Clock, seconds: float) -> Many[ClientFacts]:
     """Clients that connected in the last `seconds`, in the order of their slots."""
-    moved = _open_bytes(list(state.sessions))
-    recent = state.clients.recent(now - seconds)
-    return [client_facts(client, now, moved) for client in recent]
+    return _clients(state, _by_owner(state.sessions), clock, seconds)
 
 
-def _open_bytes(sessions: list[Session]) -> dict[int, tuple[int, int]]:
-    """Bytes up and down of open sessions, by the identity of their server and client."""
-    moved: dict[int, tuple[int, int]] = {}
+Carried = Mapping[int, Sequence[Session]]
+"""Sessions, by the identity of their server and of their client."""
+
+
+def _by_owner(sessions: Iterable[Session]) -> Carried:
+    carried: defaultdict[int, list[Session]] = defaultdict(list)
     for session in sessions:
-        traffic = session.traffic()
-        for owner in (session.server, session.client):
-            if owner is not None:
-                so_far = moved.get(id(owner), (0, 0))
-                moved[id(owner)] = (so_far[0] + traffic.up, so_far[1] + traffic.down)
-    return moved
+        carried[id(session.server)].append(session)
+        if session.client is not None:
+            carried[id(session.client)].append(session)
+    return carried
 
 
-def server_facts(server: Server, moved: dict[int, tuple[int, int]], now: float) -> ServerFacts:
+def _open_bytes(owner: Server | Client, carried: Carried) -> tuple[int, int]:
+    """Bytes up and down of its sessions that are open still; others' are counted already."""
+    up = down = 0
+    for session in carried.get(id(owner), ()):
+        if session.state is not CLOSED:
+            more_up, more_down = session.moved()
+            up += more_up
+            down += more_down
+    return up, down
+
+
+def _servers(state: State, carried: Carried, clock: Clock) -> Later[ServerFacts]:
+    servers = list(state.servers)
+    return Later(
+        lambda: (server_facts(server, carried, clock()) for server in servers), len(servers)
+    )
+
+
+def _clients(state: State, carried: Carried, clock: Clock, seconds: float) -> Later[ClientFacts]:
+    """Those seen in the last `seconds`."""
+    since, clients = clock() - seconds, state.clients.by_slot
+
+    def look() -> Iterator[ClientFacts]:
+        return (
+            client_facts(client, carried, clock()) for client in clients if client.seen >= since
+        )
+
+    return Later(look, len(clients))
+
+
+def server_facts(server: Server, carried: Carried, now: float) -> ServerFacts:
     """One server's, open connections included."""
-    up, down = moved.get(id(server), (0, 0))
+    up, down = _open_bytes(server, carried)
     return ServerFacts(
         slot=server.slot,
         address=server.address,
@@ -144,15 +211,9 @@ def server_facts(server: Server, moved: dict[int, tuple[int, int]], now: float) 
     )
 
 
-def _client_facts(
-    state: State, now: float, moved: dict[int, tuple[int, int]]
-) -> Iterator[ClientFacts]:
-    return (client_facts(client, now, moved) for client in state.clients)
-
-
-def client_facts(client: Client, now: float, moved: dict[int, tuple[int, int]]) -> ClientFacts:
+def client_facts(client: Client, carried: Carried, now: float) -> ClientFacts:
     """One client's, open connections included."""
-    up, down = moved.get(id(client), (0, 0))
+    up, down = _open_bytes(client, carried)
     return ClientFacts(
         slot=client.slot,
         address=client.address,

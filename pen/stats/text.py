@@ -7,9 +7,10 @@ from pen.core.servers import Duty
 from pen.stats.snapshot import ClientFacts, ConnectionFacts, ServerFacts, Snapshot
 
 
-def render(snapshot: Snapshot) -> str:
+def pieces(snapshot: Snapshot) -> Iterator[str]:
     """The facts as lines, in the order of the status page."""
-    return "\n".join(_lines(snapshot))
+    for line in _lines(snapshot):
+        yield f"{line}\n"
 
 
 def _lines(snapshot: Snapshot) -> Iterator[str]:

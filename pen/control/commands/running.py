@@ -1,7 +1,7 @@
 """The running pen: its addresses, its config, its end."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pen.control.arguments import named_hosts, optional, word
 from pen.control.configfile import load_config, write_config
@@ -78,7 +78,7 @@ def _pid(pen: Pen) -> str:  # noqa: ARG001
     return str(os.getpid())
 
 
-def _status(pen: Pen) -> str:
+def _status(pen: Pen) -> Iterator[str]:
     if not pen.running:
         raise CommandError("there is no status before pen has started")
     return pen.status_page()

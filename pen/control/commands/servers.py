@@ -83,8 +83,8 @@ def declare(registry: Registry) -> None:
     )
 
 
-def _servers(pen: Pen) -> str:
-    return "".join(
+def _servers(pen: Pen) -> Iterator[str]:
+    return (
         f"{s.slot} addr {s.address} port {s.port} conn {s.connections} max {s.max}"
         f" hard {s.hard} weight {s.weight} prio {s.prio} sx {s.sx} rx {s.rx}\n"
         for s in pen.facts.servers()

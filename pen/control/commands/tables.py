@@ -1,5 +1,7 @@
 """Sizes, times and the clients' table."""
 
+from collections.abc import Iterator
+
 from pen.control.arguments import count, number, optional, seconds, workers
 from pen.control.commands.settings import declare_number
 from pen.control.context import Pen
@@ -50,8 +52,8 @@ def _backlog(word: str) -> int:
     return max(BACKLOG_MIN, number(1, 1_000_000)(word))
 
 
-def _recent(pen: Pen, span: int = RECENT) -> str:
-    return "".join(
+def _recent(pen: Pen, span: int = RECENT) -> Iterator[str]:
+    return (
         f"{client.address} connects {client.connects} sx {client.sx} rx {client.rx}\n"
         for client in pen.facts.clients(span)
     )
