@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -46,21 +46,23 @@ http {{
 
 
 @contextmanager
-def web_server(folder: Path, bulk_bytes: int = BULK_BYTES) -> Iterator[list[str]]:
+def web_server(
+    folder: Path, bulk_bytes: int = BULK_BYTES, hosts: Sequence[str] = ORIGIN_HOSTS
+) -> Iterator[list[str]]:
     """Run nginx with one worker; yields its addresses, `host:port` each.
 
     `/` answers PAGE_BYTES, `/bulk` a sparse file of `bulk_bytes` through sendfile, `/who` the
     address that was asked. The id of its process is in `folder`/nginx.pid.
     """
-    port = free_port(ORIGIN_HOSTS[0])
-    listen = " ".join(f"listen {host}:{port} backlog=4096;" for host in ORIGIN_HOSTS)
+    port = free_port(hosts[0])
+    listen = " ".join(f"listen {host}:{port} backlog=4096;" for host in hosts)
     config = folder / "origin.conf"
     config.write_text(NGINX.format(folder=folder, listen=listen, page="x" * PAGE_BYTES))
     _make_bulk(folder / "bulk", bulk_bytes)
     command = ["nginx", "-c", str(config), "-e", str(folder / "error.log")]
     with running(command, folder / "origin.log") as nginx:
-        nginx.wait_until_listening(ORIGIN_HOSTS[0], port)
-        yield [f"{host}:{port}" for host in ORIGIN_HOSTS]
+        nginx.wait_until_listening(hosts[0], port)
+        yield [f"{host}:{port}" for host in hosts]
 
 
 def _make_bulk(path: Path, size: int) -> None:
