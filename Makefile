@@ -31,9 +31,11 @@ lint: $(STAMP)            ## ruff and mypy --strict
 	@MYPYPATH=etc/demo $(BIN)/mypy etc/demo/*.py
 	@$(BIN)/mypy -p bench
 
-bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writes bench/results.md, latency.md
+bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writes bench/results.md, latency.md, scaling.md, soak.md
 	@$(BIN)/python bench/balancers.py
 	@$(BIN)/python bench/latency.py
+	@$(BIN)/python bench/scaling.py
+	@$(BIN)/python bench/soak.py
 
 # The real servers and tools that tests and benchmarks run against.
 peers:

@@ -51,7 +51,7 @@ class Effort:
     """The most clients without sockets."""
 
 
-FULL = Effort(5, 2_000, largest=100_000, repeats=5, deciding=20_000, remembered=1_000_000)
+FULL = Effort(5, 2_000, largest=1_000_000, repeats=5, deciding=20_000, remembered=1_000_000)
 QUICK = Effort(2, 500, largest=1_000, repeats=2, deciding=2_000, remembered=100_000)
 
 
@@ -125,7 +125,7 @@ class Scaling:
                 pens[peer.name] = balancer, control
             for number in range(-1, self.effort.rounds):
                 for who, (balancer, _) in sorted(pens.items(), reverse=bool(number % 2)):
-                    cost = self._round(balancer, sweep, size)
+                    cost = self._round(balancer, sweep, size, number)
                     if number >= 0:
                         self.results.costs.setdefault((name, who, size), []).append(cost)
             for situation in SITUATIONS:
@@ -134,16 +134,17 @@ class Scaling:
             if name == "clients":
                 self._wait(size, pens)
 
-    def _round(self, balancer: Balancer, sweep: Sweep, size: int) -> float:
+    def _round(self, balancer: Balancer, sweep: Sweep, size: int, number: int) -> float:
         before = measure.cpu_ns(balancer.pid)
-        done = sweep.load(balancer, size, self.effort.visits)
+        done = sweep.load(balancer, size, self.effort.visits, number)
         return (measure.cpu_ns(balancer.pid) - before) / done / 1000
 
     @contextmanager
     def _pen(self, peer: Peer, sweep: Sweep, size: int) -> Iterator[tuple[Balancer, str]]:
         control = f"{HOST}:{free_port(HOST)}"
         setup = sweep.setup(size, self._folder)
-        options = (*setup.options, "-u", "root", "-C", control)
+        page = self._folder / f"{peer.name}.html"  # C shows no status without
+        options = (*setup.options, "-u", "root", "-C", control, "-w", str(page))
         servers = [f"{server(slot)}:{self._port}" for slot in range(sweep.servers(size))]
         with balancing(peer, replace(setup, options=options), servers, self._folder) as balancer:
             yield balancer, control

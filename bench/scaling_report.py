@@ -160,7 +160,7 @@ def draw(results: "Results") -> str:
             "axes.spines.right": False,
         }
     )
-    figure, axes = plt.subplots(2, 3, figsize=(11.5, 6.4), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(15, 6.4), layout="constrained")
     panels = iter(axes.flat)
     for name, sweep in SWEEPS.items():
         curves = {
@@ -178,6 +178,8 @@ def draw(results: "Results") -> str:
     )
     waits = {label: results.waits.get(peer, {}) for peer, label in LABELS.items()}
     _panel(next(panels), "while `status` is made", "clients remembered", "longest wait, ms", waits)
+    for unused in panels:
+        unused.set_axis_off()
     file = StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     plt.close(figure)

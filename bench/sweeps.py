@@ -16,7 +16,7 @@ from bench import loads
 from bench.peers import BASELINE, Balancer, Setup
 
 KNOWN_TO_C = 10_000
-"""C pen looks at its whole table for each connection: filling a larger one takes minutes."""
+"""C pen looks at its whole table for each new client: filling a larger one takes minutes."""
 AT_ONCE = 50
 """Connections at once."""
 
@@ -32,14 +32,14 @@ class Sweep:
         setup: how a pen is started for a size, with files in the folder if need be.
         servers: how many servers it has.
         prepared: brings a pen to a size, at which it is while the block runs.
-        load: does one round of so many visits; returns how many were done.
+        load: does so many visits, in the round of this number, from -1; returns how many.
     """
 
     title: str
     axis: str
     sizes: tuple[int, ...]
     setup: Callable[[int, Path], Setup]
-    load: Callable[[Balancer, int, int], int]
+    load: Callable[[Balancer, int, int, int], int]
     servers: Callable[[int], int] = lambda _size: 2
     prepared: Callable[[Balancer, int], contextlib.AbstractContextManager[object]] = (
         lambda _balancer, _size: contextlib.nullcontext()
@@ -54,7 +54,7 @@ def is_c(balancer: Balancer) -> bool:
 # Servers, by round robin.
 
 
-def _visits_of_one(balancer: Balancer, _size: int, visits: int) -> int:
+def _visits_of_one(balancer: Balancer, _size: int, visits: int, _number: int) -> int:
     return loads.visit(balancer.port, itertools.repeat("127.0.0.1", visits), AT_ONCE)
 
 
@@ -76,13 +76,18 @@ def _clients_known(balancer: Balancer, size: int) -> Iterator[None]:
     yield
 
 
-def _visits_again(balancer: Balancer, size: int, visits: int) -> int:
-    if is_c(balancer) and size > KNOWN_TO_C:
-        visits = min(visits, 200)  # of 2 ms each
-    pick = random.Random(visits)
-    number = known(balancer, size)
-    again = (loads.address(pick.randrange(number)) for _ in range(visits))
+def _visits_again(balancer: Balancer, size: int, visits: int, number: int) -> int:
+    pick, count = random.Random(number), known(balancer, size)
+    again = (loads.address(pick.randrange(count)) for _ in range(visits))
     return loads.visit(balancer.port, again, AT_ONCE)
+
+
+def _first_visits(balancer: Balancer, size: int, visits: int, number: int) -> int:
+    """Of clients that nobody has seen, for the table is made for more than come."""
+    if is_c(balancer):
+        visits = max(20, min(visits, 2_000_000 // size))  # it takes 20 ns for each slot
+    first = (number + 1) * visits
+    return loads.visit(balancer.port, map(loads.address, range(first, first + visits)), AT_ONCE)
 
 
 # Open connections.
@@ -137,6 +142,13 @@ SWEEPS = {
         _clients,
         _visits_again,
         prepared=_clients_known,
+    ),
+    "newcomers": Sweep(
+        "a client that comes for the first time",
+        "slots of the client table (-c)",
+        (1_000, 10_000, 100_000, 1_000_000),
+        _clients,
+        _first_visits,
     ),
     "connections": Sweep(
         "while connections are open",
