@@ -14,11 +14,12 @@ admits the client, and fails over (`Selector.after`) when it does not.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pen.core.acl import AccessLists
 from pen.core.clients import Client
 from pen.core.hashing import address_hash, client_identity, score
+from pen.core.rota import Rota
 from pen.core.servers import Server, ServerTable
 from pen.core.settings import Settings
 
@@ -35,6 +36,10 @@ class Selector:
     acls: AccessLists
     turn: int = 0
     """The slot that round robin looks at first."""
+    _rota: Rota = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rota = Rota(self.servers)
 
     def welcomes(self, address: str) -> bool:
         """Whether `client_acl` lets this client in."""
@@ -101,14 +106,13 @@ class Selector:
         return (s for s in self.servers.slots if s.takes_new and s.banned_until <= now)
 
     def _in_turn(self, now: float) -> Server | None:
-        slots = self.servers.slots
-        first, count = self.turn, len(slots)
-        for turn in range(first, first + count):
-            server = slots[turn % count]
-            if server.takes_new and server.banned_until <= now:
-                self.turn = server.slot + 1
-                return server
-        return None
+        slots, turn = self.servers.slots, self.turn
+        server: Server | None = slots[turn] if turn < len(slots) else slots[0] if slots else None
+        if server is None or not server.takes_new or server.banned_until > now:
+            server = self._rota.next(turn, now)
+        if server is not None:
+            self.turn = server.slot + 1
+        return server
 
     def _by_hash(self, address: str, port: int) -> Server | None:
         slots = self.servers.slots

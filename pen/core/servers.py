@@ -22,6 +22,13 @@ class Duty(Enum):
     DOWN = "down"
 
 
+@dataclass(slots=True)
+class Changes:
+    """Counts what may have made a server available before its ban has passed."""
+
+    count: int = field(default=0, compare=False)
+
+
 @dataclass(slots=True, eq=False)
 class Server:
     """One backend: where it is, what it may carry, and how it fares.
@@ -61,6 +68,8 @@ class Server:
     """In use, and not down."""
     identity: int = 0
     """Who it is to `hashing.score`: where it is, not its slot, so slots may be dealt anew."""
+    changes: Changes = field(default_factory=Changes)
+    """Those of all servers of its table."""
 
     def __post_init__(self) -> None:
         self.move(self.name, self.endpoint)
@@ -87,6 +96,7 @@ class Server:
         self.duty = duty
         self.takes_new = self.in_use and duty is Duty.READY
         self.takes_known = self.in_use and duty is not Duty.DOWN
+        self.changes.count += 1
 
     def available(self, now: float) -> bool:
         """In use, neither down nor blacklisted; a draining one is, for those it knows."""
@@ -103,8 +113,13 @@ class Server:
 
     def ban(self, seconds: float, now: float, *, by_hand: bool) -> None:
         """Leave it alone for that long; 0 ends a ban."""
-        self.banned_until = now + seconds if seconds > 0 else 0.0
+        self._leave_alone(now + seconds if seconds > 0 else 0.0)
         self.banned_by_hand = by_hand and seconds > 0
+
+    def _leave_alone(self, until: float) -> None:
+        if until < self.banned_until:
+            self.changes.count += 1
+        self.banned_until = until
 
     def fail(self, seconds: float, now: float, epoch: int) -> None:
         """A connect failed: ban it and remember when."""
@@ -114,9 +129,13 @@ class Server:
 
     def succeed(self) -> None:
         """A connect worked, which ends a ban that a failure gave."""
-        self.failed_at = 0
+        self.hear(0, 0.0)
+
+    def hear(self, failed_at: int, banned_until: float) -> None:
+        """Somebody found out how it fares; a ban that was given by hand stays."""
+        self.failed_at = failed_at
         if not self.banned_by_hand:
-            self.banned_until = 0.0
+            self._leave_alone(banned_until)
 
 
 EMERGENCY_SLOT = -1
@@ -130,6 +149,7 @@ class ServerTable:
     slots: list[Server] = field(default_factory=list)
     emergency: Server | None = None
     abuse: Server | None = None
+    changes: Changes = field(default_factory=Changes)
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -149,7 +169,7 @@ class ServerTable:
         if not 0 <= number < SLOTS_MAX:
             raise CommandError(f"server '{number}' is out of range (0 to {SLOTS_MAX - 1})")
         while len(self.slots) <= number:
-            self.slots.append(Server(len(self.slots)))
+            self.slots.append(Server(len(self.slots), changes=self.changes))
         return self.slots[number]
 
     def all(self) -> Iterator[Server]:

@@ -9,7 +9,9 @@ import copy
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Any
 
 from pen.core.acl import AccessLists, KeptLists
 from pen.core.clients import ClientTable
@@ -18,8 +20,10 @@ from pen.core.servers import Server, ServerTable
 from pen.core.session import Session, Sessions
 from pen.core.settings import Settings
 
-_COUNTED = ("connections", "elsewhere", "sx", "rx", "failed_at")
+_COUNTED = ("connections", "elsewhere", "sx", "rx", "failed_at", "changes")
 """What traffic changes in a server, which adopting a configuration must not."""
+_CONFIGURED = [each.name for each in fields(Server) if each.name not in _COUNTED]
+_configured = attrgetter(*_CONFIGURED)
 
 
 @dataclass(slots=True)
@@ -71,11 +75,12 @@ class State:
     def _adopt_tables(self, wanted: "Tables") -> None:
         table = self.servers
         self.acls.restore(wanted.acls)
+        table.changes.count += 1
         for dropped in table.slots[len(wanted.servers) :]:
             self.clients.forget_server(dropped.slot)
         del table.slots[len(wanted.servers) :]
-        for server in wanted.servers:
-            _copy_configured(server, table.slot(server.slot))
+        for slot, values in enumerate(wanted.servers):
+            _configure(table.slot(slot), values)
         table.emergency = _adopt_special(table.emergency, wanted.emergency)
         table.abuse = _adopt_special(table.abuse, wanted.abuse)
 
@@ -84,7 +89,8 @@ class State:
 class Tables:
     """Servers and access lists as they are configured."""
 
-    servers: list[Server]
+    servers: list[tuple[Any, ...]]
+    """By slot, what `_CONFIGURED` names: of ten thousand servers it must be had quickly."""
     emergency: Server | None
     abuse: Server | None
     acls: KeptLists
@@ -93,7 +99,7 @@ class Tables:
     def of(cls, servers: ServerTable, acls: AccessLists) -> "Tables":
         """A copy."""
         return cls(
-            [copy.copy(server) for server in servers],
+            [_configured(server) for server in servers],
             copy.copy(servers.emergency),
             copy.copy(servers.abuse),
             acls.keep(),
@@ -112,7 +118,7 @@ class Configuration:
 def _adopt_special(server: Server | None, wanted: Server | None) -> Server | None:
     if server is None or wanted is None:
         return copy.copy(wanted)
-    _copy_configured(wanted, server)
+    _configure(server, _configured(wanted))
     return server
 
 
@@ -121,7 +127,6 @@ def _copy_fields(source: Settings, target: Settings) -> None:
         setattr(target, each.name, getattr(source, each.name))
 
 
-def _copy_configured(source: Server, target: Server) -> None:
-    for each in dataclasses.fields(source):
-        if each.name not in _COUNTED:
-            setattr(target, each.name, getattr(source, each.name))
+def _configure(server: Server, values: tuple[Any, ...]) -> None:
+    for name, value in zip(_CONFIGURED, values, strict=True):
+        setattr(server, name, value)

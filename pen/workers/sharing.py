@@ -40,9 +40,7 @@ class ServerNews:
         """Let a state know; a ban that was given by hand stays."""
         for server in state.servers.all():
             if server.slot == self.slot:
-                server.failed_at = self.failed_at
-                if not server.banned_by_hand:
-                    server.banned_until = self.banned_until
+                server.hear(self.failed_at, self.banned_until)
 
 
 @dataclass(frozen=True, slots=True)
