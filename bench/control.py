@@ -15,7 +15,7 @@ COMMANDS = (
     "servers",
     "recent",
     "status",
-    "write {folder}/written",
+    "write {folder}/settings",
     "server 1 max 1000",
     "acl 9 deny 192.0.2.1",
     "connection 1",

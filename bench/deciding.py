@@ -63,28 +63,22 @@ def newcomers(count: int, first: int = 1 << 22) -> list[str]:
 
 def by_algorithm(algorithm: str, servers: int, connections: int) -> float:
     """Microseconds for a new client, with this algorithm over so many servers."""
-    if algorithm == "one available":
-        state = make_state(servers, roundrobin=True)
+    state = make_state(servers, **ALGORITHMS[algorithm])
+    if algorithm == ONE_LEFT:
         for server in state.servers.slots[1:]:
             server.fail(3600, NOW, 1)
-    elif algorithm == "none available":
-        state = make_state(servers, roundrobin=True)
-        for server in state.servers:
-            server.fail(3600, NOW, 1)
-    else:
-        state = make_state(servers, **ALGORITHMS[algorithm])
     return microseconds(state, newcomers(connections))
 
 
+ONE_LEFT = "round robin, all but one blacklisted"
 ALGORITHMS: dict[str, dict[str, bool]] = {
     "round robin": {"roundrobin": True},
+    ONE_LEFT: {"roundrobin": True},
     "hash": {"hash": True},
     "hash consistent": {"hash": True, "hash_consistent": True},
     "weight": {"weight": True},
     "prio": {"prio": True},
 }
-FAILING = ("one available", "none available")
-"""Round robin while all servers but one, or all, are blacklisted."""
 
 
 def by_clients(counts: Sequence[int], connections: int) -> dict[int, float]:

@@ -168,7 +168,7 @@ class Scaling:
             self.results.waits.setdefault(peer, {})[size] = statistics.median(waits)
 
     def _decide(self) -> None:
-        for algorithm in (*deciding.ALGORITHMS, *deciding.FAILING):
+        for algorithm in deciding.ALGORITHMS:
             say(f"deciding: {algorithm}")
             sizes = [size for size in SWEEPS["servers"].sizes if size <= self.effort.largest]
             self.results.algorithms[algorithm] = {

@@ -90,8 +90,7 @@ def _deciding_lines(results: "Results") -> list[str]:
     return [
         "## Deciding alone, without sockets",
         "",
-        "µs per connection of a new client, by algorithm and number of servers; the last two are"
-        " round robin while all servers but one, or all, are blacklisted.",
+        "µs per connection of a new client, by algorithm and number of servers.",
         "",
         *table([["servers", *(f"{size:,}" for size in counts)], *rows]),
         "",
@@ -121,7 +120,7 @@ def _command_lines(results: "Results") -> list[str]:
             commands = next(iter(found.values()))
             rows = [
                 [
-                    f"`{command}`" if command else "none",
+                    f"`{command.format(folder='')}`" if command else "none",
                     *(_cell(costs[command]) for costs in found.values()),
                 ]
                 for command in commands
