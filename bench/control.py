@@ -20,7 +20,7 @@ COMMANDS = (
     "acl 9 deny 192.0.2.1",
     "connection 1",
     "socket 5",
-    "close 499",
+    "close 99999",  # nobody, for in C any other might be the one that asks
     "blacklist 30",
 )
 PENCTL = "/usr/bin/penctl"
