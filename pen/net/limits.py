@@ -1,13 +1,16 @@
 """Time limits that may change while they run."""
 
 import heapq
-import itertools
+import math
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pen.net.reactor import Reactor
 
 T = TypeVar("T")
+
+TICK: Final = 0.125
+"""Seconds by which something may be late; what started in the same tick is kept together."""
 
 
 class TimeLimit(Generic[T]):
@@ -28,31 +31,51 @@ class TimeLimit(Generic[T]):
         self._reactor = reactor
         self._limit = limit
         self._expire = expire
-        self._heap: list[tuple[float, int, T]] = []
-        self._sequence = itertools.count()
+        self._ticks: list[float] = []
+        """A heap of the ticks in `_started`."""
+        self._started: dict[float, dict[T, float]] = {}
+        """Items and their starts, by tick."""
+        self._tick_of: dict[T, float] = {}
         self._scheduled = False
 
     def add(self, item: T, start: float) -> None:
-        """Queue an item that started at this monotonic time."""
-        heapq.heappush(self._heap, (start, next(self._sequence), item))
+        """Queue an item that started at this monotonic time; again: it started anew."""
+        self.discard(item)
+        tick = math.ceil(start / TICK) * TICK
+        if tick not in self._started:
+            self._started[tick] = {}
+            heapq.heappush(self._ticks, tick)
+        self._started[tick][item] = start
+        self._tick_of[item] = tick
         if not self._scheduled:
             self._schedule()
 
+    def discard(self, item: T) -> None:
+        """Forget an item, if it is queued, and all that hangs on it."""
+        tick = self._tick_of.pop(item, None)
+        if tick is not None:
+            del self._started[tick][item]
+
     def clear(self) -> None:
         """Forget what is queued."""
-        self._heap.clear()
+        self._ticks.clear()
+        self._started.clear()
+        self._tick_of.clear()
 
     def _schedule(self) -> None:
         self._scheduled = True
-        due = self._heap[0][0] + self._limit()
+        due = self._ticks[0] + self._limit()
         self._reactor.call_at(min(due, self._reactor.now + 1.0), self._look)
 
     def _look(self) -> None:
         self._scheduled = False
-        limit, due = self._limit(), []
-        while limit and self._heap and self._heap[0][0] + limit <= self._reactor.now:
-            due.append(heapq.heappop(self._heap))
-        for start, _, item in due:
+        limit = self._limit()
+        due: list[tuple[T, float]] = []
+        while limit and self._ticks and self._ticks[0] + limit <= self._reactor.now:
+            due += self._started.pop(heapq.heappop(self._ticks)).items()
+        for item, _ in due:
+            del self._tick_of[item]
+        for item, start in due:
             self._expire(item, start)
-        if self._heap and limit and not self._scheduled:
+        if self._ticks and limit and not self._scheduled:
             self._schedule()

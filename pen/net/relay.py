@@ -288,6 +288,8 @@ class Relay(Carried):
         self._close_upstream()
         if shared.tells:
             shared.tell_closed(self, reason)
+        if shared.settings.idle_timeout:
+            shared.unwatch_idle(self)
         shared.sessions.end(self, up.moved, down.moved)
         if shared.room_made is not None:
             shared.room_made()

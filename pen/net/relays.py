@@ -130,6 +130,10 @@ class Relays(Carrier[Relay]):
             for relay in self.relays():
                 self._idle.add(relay, max(relay.opened, relay.active))
 
+    def unwatch_idle(self, relay: Relay) -> None:
+        """It has closed: not to be kept in memory until its time would have come."""
+        self._idle.discard(relay)
+
     def _close_idle(self, relay: Relay, start: float) -> None:
         if relay.state is CLOSED:
             return
