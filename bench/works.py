@@ -38,7 +38,7 @@ class Effort:
 
 
 FULL = Effort(
-    rounds=5, seconds=2, visits=10_000, first_timers=20_000, bulk=BULK_BYTES, queries=200_000
+    rounds=5, seconds=2, visits=10_000, first_timers=20_000, bulk=BULK_BYTES, queries=100_000
 )
 QUICK = Effort(
     rounds=2, seconds=1, visits=4_000, first_timers=500, bulk=BULK_BYTES // 4, queries=40_000
@@ -164,7 +164,7 @@ def _http_work(name: str, title: str, setup: Setup) -> Work:
         _figure(f"short-{name}", f"short connection, 50 at once, {title}", "µs"),
         _figure(f"keepalive-{name}", f"keep-alive request, 50 at once, {title}", "µs"),
     )
-    return Work(name, figures, setup, run)
+    return Work(name, figures, setup, run, most_rounds=3)
 
 
 def _calls_work(name: str, title: str, *, close: bool) -> Work:
@@ -214,7 +214,7 @@ def _bulk_work(
 
 def _handshake_work(name: str, title: str, key: Key) -> Work:
     def run(balancer: Balancer, effort: Effort, _number: int) -> Round:
-        count = effort.visits // 10
+        count = effort.visits // 20
         return Round({name: _cpu_us(balancer, lambda: loads.handshakes(balancer.port, count))})
 
     figure = _figure(name, f"TLS handshake {title}, and one request", "µs")
