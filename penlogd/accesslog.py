@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from penlogd.stamps import StampReader
+from penlogd.stamps import Stamps
 
 _QUOTED = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
 
 # The bulk of lines, quickly: nothing unusual in them. All others are left to the full pattern.
-_PLAIN = re.compile(rb'([^\s<"]\S*) \S+ \S+ \[([^\]]*)\] "([^"\\]*)"')
+_PLAIN = re.compile(rb'([^\s<"][^ ]*+) [^ ]++ [^ ]++ \[([^\]]*+)\] "([^"\\]*+)"')
 
 # The user may hold blanks, quotes or a bracket, so the stamp is told by its own form. A first field
 # with one colon, or with a port after brackets, is a virtual host: an IPv6 client has two colons.
@@ -107,13 +107,13 @@ class AccessLine:
     def span_by_stamp(self, stamp: float) -> tuple[float, float]:
         """Return between which times the request began, by its stamp, or one that stands for it."""
         if self.shape.at_end and self.duration is not None:
-            began, latest = self._before(stamp)
+            began, latest = self._before(stamp, self.duration)
             return began, latest + self.shape.precision
         return stamp, stamp + self.shape.precision
 
     def span_on_connection(self, came: float) -> tuple[float, float]:
         """Return between which times its connection was open, by times of arrival alone."""
-        return (came, came) if self.duration is None else self._before(came)
+        return (came, came) if self.duration is None else self._before(came, self.duration)
 
     def order_key(self, order: Order) -> float | None:
         """Return the time to order it by, as far as the line shows it."""
@@ -124,8 +124,8 @@ class AccessLine:
             return stamp - duration if order is Order.START else stamp
         return stamp + duration if order is Order.END else stamp
 
-    def _before(self, end: float) -> tuple[float, float]:
-        latest = end - max(0.0, self.duration or 0.0)
+    def _before(self, end: float, duration: float) -> tuple[float, float]:
+        latest = end - duration if duration > 0.0 else end
         return latest - self.shape.granularity, latest
 
 
@@ -145,14 +145,14 @@ class ByShape:
     """Reads the usual formats, told apart by how the line looks."""
 
     def __init__(self) -> None:
-        self._stamps = StampReader()
+        self._stamps = Stamps()
 
     def read(self, text: bytes, sender: bytes) -> AccessLine | None:
         """Read a line of common, combined, vhost_combined or a like format."""
         match = _PLAIN.match(text)
         if match is not None:
             _, stamp, request = match.groups()
-            seconds = self._stamps.seconds(stamp)
+            seconds = self._stamps[stamp]
             if seconds is not None and b"." not in stamp:
                 return AccessLine(text, sender, 0, match.end(1), request, seconds)
         match = _USUAL.match(text)
@@ -161,7 +161,7 @@ class ByShape:
         start, end = match.span(1)
         stamp, request = match.group(2, 3)
         shape = EXACT if b"." in stamp else BY_SECOND
-        seconds = self._stamps.seconds(stamp)
+        seconds = self._stamps[stamp]
         return AccessLine(text, sender, start, end, unescape(request), seconds, shape)
 
     def _read_loosely(self, text: bytes, sender: bytes) -> AccessLine | None:

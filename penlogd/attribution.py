@@ -11,7 +11,7 @@ bench/logs.py). In files, where nothing is lost, it is right: `pairing`.
 Nothing here reads a clock or a socket: times are passed in, in seconds since 1970.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -34,21 +34,42 @@ _SERVERS = 10_000
 _CUT = 64
 """Records forgotten of a kind before they are cut off its list, which moves all others."""
 
-_Record = tuple[float, bytes]  # when, client
 _Key = tuple[bytes, bytes]  # server, request
 
 
 @dataclass(slots=True)
 class _Records:
-    """The records of one server and request by time, the first `gone` of them forgotten."""
+    """The records of one server and request by time, the first `gone` of them forgotten.
+
+    Attributes:
+        newest: The time of the newest.
+        is_alone: Whether no other was near it when it came.
+    """
 
     key: _Key
-    known: list[_Record] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    clients: list[bytes] = field(default_factory=list)
     gone: int = 0
+    newest: float = float("-inf")
+    is_alone: bool = True
 
-    def is_alone(self) -> bool:
-        """Return whether no other record is near the newest."""
-        return self.gone == len(self.known) - 1 or self.known[-2][0] < self.known[-1][0] - ALONE
+    def add(self, when: float, client: bytes) -> None:
+        """Add a record, usually the newest."""
+        self.is_alone = when - self.newest > ALONE
+        if when >= self.newest:
+            self.newest = when
+            self.times.append(when)
+            self.clients.append(client)
+        else:  # the clock was set back
+            place = bisect_right(self.times, when, self.gone)
+            self.times.insert(place, when)
+            self.clients.insert(place, client)
+
+    def cut(self) -> None:
+        """Take those that are forgotten off the lists, if they are many."""
+        if self.gone > _CUT and self.gone > len(self.times) // 2:
+            del self.times[: self.gone], self.clients[: self.gone]
+            self.gone = 0
 
 
 class Attribution:
@@ -77,11 +98,7 @@ class Attribution:
         records = self._records.get(key)
         if records is None:
             records = self._records[key] = _Records(key)
-        known = records.known
-        if known and when < known[-1][0]:  # the clock was set back
-            insort(known, (when, client), records.gone)
-        else:
-            known.append((when, client))
+        records.add(when, client)
         by_age = self._by_age
         by_age.append(records)
         if len(by_age) > self._capacity and (when >= self._full_until or len(by_age) > CEILING):
@@ -98,53 +115,51 @@ class Attribution:
         records = self._records.get((line.server, request[:DATAGRAM_REQUEST_MINIMUM]))
         if records is None:
             return None
-        habits = self._of(line)
+        with_habits = (line.server, line.duration is None)
+        habits = self._habits.get(with_habits) or self._unknown(with_habits)
         end, began, latest = habits.span(line, came)
-        when, client = self._likeliest(records, end, habits, began, latest)
-        lag = end - when
-        newest = records.known[-1][0]
+        place = self._likeliest(records, end, habits, began, latest)
+        newest = records.newest
         earliest = -QUICK if habits.timed else 0.0
-        if earliest <= end - newest < QUICK and records.is_alone():
+        if records.is_alone and earliest <= end - newest < QUICK:
             habits.learn(line, end - newest, newest)
-        return client, -ANY <= lag <= ANY
+        return records.clients[place], -ANY <= end - records.times[place] <= ANY
 
-    def _of(self, line: AccessLine) -> Habits:
-        """Return the habits of the line's server, with durations or without."""
-        key = (line.server, line.duration is None)
-        habits = self._habits.get(key)
-        if habits is None:
-            if len(self._habits) >= _SERVERS:
-                self._habits.clear()
-            habits = self._habits[key] = Habits(line.duration is not None)
+    def _unknown(self, with_habits: tuple[bytes, bool]) -> Habits:
+        """Begin to learn the habits of a server, of its lines with durations or without."""
+        if len(self._habits) >= _SERVERS:
+            self._habits.clear()
+        _, untimed = with_habits
+        habits = self._habits[with_habits] = Habits(not untimed)
         return habits
 
     def _likeliest(
         self, records: _Records, end: float, habits: Habits, began: float, latest: float
-    ) -> _Record:
-        """Return the likeliest record.
+    ) -> int:
+        """Return the place of the likeliest record.
 
         Likelihood falls with the distance from the mode, so it is one of the two beside it.
         """
-        known, first = records.known, records.gone
+        times, first = records.times, records.gone
         target = end - habits.mode
         target = began if target < began else latest if target > latest else target
-        after = bisect_right(known, (target, b"\xff"), first)
-        if after == len(known):
-            return known[-1]
+        after = bisect_right(times, target, first)
+        if after == len(times):
+            return after - 1
         if after == first:
-            return known[first]
-        older, newer = known[after - 1], known[after]
-        if older[0] < began or newer[0] > latest:
-            is_newer = newer[0] - latest < began - older[0]
+            return first
+        older, newer = times[after - 1], times[after]
+        if older < began or newer > latest:
+            is_newer = newer - latest < began - older
         else:
-            is_newer = habits.is_newer_likelier(end - older[0], end - newer[0])
-        return newer if is_newer else older
+            is_newer = habits.is_newer_likelier(end - older, end - newer)
+        return after if is_newer else after - 1
 
     def _forget_old(self, now: float) -> None:
         by_age = self._by_age
         while len(by_age) > self._capacity:
             records = by_age[0]
-            self._full_until = records.known[records.gone][0] + self._spared
+            self._full_until = records.times[records.gone] + self._spared
             if now < self._full_until and len(by_age) <= CEILING:
                 return
             by_age.popleft()
@@ -152,8 +167,7 @@ class Attribution:
 
     def _forget_oldest(self, records: _Records) -> None:
         records.gone += 1
-        if records.gone == len(records.known):
+        if records.gone == len(records.times):
             del self._records[records.key]
-        elif records.gone > _CUT and records.gone > len(records.known) // 2:
-            del records.known[: records.gone]
-            records.gone = 0
+        else:
+            records.cut()

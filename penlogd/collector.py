@@ -1,5 +1,6 @@
 """penlogd's loop: sockets to intake and engine, engine to sink, and what the signals ask for."""
 
+import gc
 import select
 import signal
 import socket
@@ -198,6 +199,7 @@ class Collector:
                 self._sink.reopen()
                 self._intake.written(self._sink.settled(), self._sink.mark())
                 self._messages.debug("log reopened")
+                gc.collect()  # it is disabled; now nothing is held that it would look through
             elif number == signal.SIGUSR1:
                 self._messages.say(" ".join(figures.words(self._parts)))
 

@@ -12,7 +12,7 @@ passed in.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,7 +36,7 @@ def place_of(pen: bytes, port: bytes, server: bytes) -> Key:
     return b" ".join((pen, port, server))
 
 
-def canonical_place(told: bytes, address: Callable[[bytes], bytes]) -> Key:
+def canonical_place(told: bytes, addresses: Mapping[bytes | str, bytes]) -> Key:
     """Return the key for a place as pen told it, with addresses in their one spelling.
 
     Only IPv6 addresses have several.
@@ -44,7 +44,7 @@ def canonical_place(told: bytes, address: Callable[[bytes], bytes]) -> Key:
     if b":" not in told:
         return told
     pen, port, server = told.split(b" ")
-    return place_of(address(pen), port, address(server))
+    return place_of(addresses[pen], port, addresses[server])
 
 
 class Unknown(Enum):
@@ -86,6 +86,7 @@ class Connections:
         # By identity; those that are longest without news come first.
         self._open: OrderedDict[bytes, _Connection] = OrderedDict()
         self._ended: deque[_Connection] = deque()  # in the order of their ends
+        self._silent_from = float("-inf")  # till then no open one is without news for too long
 
     def __len__(self) -> int:
         return len(self._open) + len(self._ended)
@@ -126,14 +127,20 @@ class Connections:
     def forget(self, now: float) -> None:
         """Forget what ended long ago, what pen is silent about, and what is too much."""
         ended, still_open, ceiling = self._ended, self._open, self._ceiling
-        oldest, silent = now - self._keep, now - SILENCE
+        oldest = now - self._keep
         while ended and (ended[0].closed < oldest or len(ended) + len(still_open) > ceiling):
             self._remove(ended.popleft())
-        while still_open:
-            identity, connection = next(iter(still_open.items()))
-            if connection.heard >= silent and len(still_open) <= ceiling:
+        if now > self._silent_from or len(still_open) > ceiling:
+            self._forget_silent(now)
+
+    def _forget_silent(self, now: float) -> None:
+        """Forget those without news for too long, and note when there may be one again."""
+        while self._open:
+            identity, connection = next(iter(self._open.items()))
+            self._silent_from = connection.heard + SILENCE
+            if now <= self._silent_from and len(self._open) <= self._ceiling:
                 return
-            del still_open[identity]
+            del self._open[identity]
             self._remove(connection)
 
     def _add(self, new: _Connection) -> bool:

@@ -6,7 +6,7 @@ even if the web server was quicker than pen. Time is passed in.
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from penlog.records import RecordError, find_connections, split_datagram
 from penlogd.accesslog import AccessLine, LineFormat, Order, unreadable
@@ -55,26 +55,26 @@ class Consolidator:
         self._format = line_format
         self._attribution = attribution
         self._connections = connections
-        self._client = Join(attribution, connections, self.statistics, self._address).client
+        self._addresses = Addresses()
+        address = self._addresses.__getitem__
+        self._client = Join(attribution, connections, self.statistics, address).client
         self._buffer = buffer
         self._order = order
         self._servers = servers or {}
-        self._addresses: dict[bytes | str, bytes] = {}
         self._finished: list[bytes] = []
         self._finished_serials: list[int] = []
+        # By their first two bytes; all others are lines.
+        self._kinds: dict[bytes, Callable[[bytes, str, float], None]] = {b"+ ": self._take_record}
+        for digit in b"0123456789":
+            self._kinds[bytes((b"="[0], digit))] = self._take_connections
+            self._kinds[bytes((b"<"[0], digit))] = self._take_syslog
 
     def take(self, datagrams: Iterable[tuple[bytes, str]], now: float) -> None:
         """Take datagrams, each with its sender's address, in the order in which they came."""
+        taker_of, take_lines = self._kinds.get, self._take_lines
         for data, sender in datagrams:
             now += APART
-            if data.startswith(b"+ "):
-                self._take_record(data, now)
-            elif data.startswith(b"=") and data[1:2].isdigit():
-                self._take_connections(data, now)
-            elif data.startswith(b"<") and (header := split_syslog(data)) is not None:
-                self._take_lines(header[2], self._named(header, sender), now)
-            else:
-                self._take_lines(data, self._address(sender), now)
+            taker_of(data[:2], take_lines)(data, sender, now)
 
     def due(self, now: float) -> list[bytes]:
         """Return the lines to be written now, without newlines."""
@@ -101,7 +101,7 @@ class Consolidator:
         """Return for each server heard of lately how old its newest stamp is, in seconds."""
         return {} if self._buffer is None else self._buffer.lag(now)
 
-    def _take_record(self, data: bytes, now: float) -> None:
+    def _take_record(self, data: bytes, _sender: str, now: float) -> None:
         self.serial += 1
         try:
             client, server, request = split_datagram(data)
@@ -109,9 +109,9 @@ class Consolidator:
             self.statistics.bad_records += 1
             return
         self.statistics.records += 1
-        self._attribution.add(self._address(server), request, client, now)
+        self._attribution.add(self._addresses[server], request, client, now)
 
-    def _take_connections(self, data: bytes, now: float) -> None:
+    def _take_connections(self, data: bytes, _sender: str, now: float) -> None:
         records, news = data.count(b"\n", 0, -1) + 1, find_connections(data)
         self.serial += records
         self.statistics.connections += len(news)
@@ -120,20 +120,31 @@ class Consolidator:
         for event, about, client, place, server_port, lasted in news:
             ended = event == b"end"
             if not known.tell_more(about, now, ended=ended):
-                key = canonical_place(place, self._address)
+                key = canonical_place(place, self._addresses)
                 known.tell(key, server_port, client, about, float(lasted), now, ended=ended)
         known.forget(now)
+
+    def _take_syslog(self, data: bytes, sender: str, now: float) -> None:
+        header = split_syslog(data)
+        if header is None:
+            self._take_lines(data, sender, now)
+        else:
+            self._take_texts(header[2], self._named(header, sender), now)
 
     def _named(self, header: tuple[bytes, bytes, bytes], sender: str) -> bytes:
         """Return the server that a syslog header names, else the sender."""
         tag, host, _ = header
-        return self._servers.get(tag) or self._servers.get(host) or self._address(sender)
+        return self._servers.get(tag) or self._servers.get(host) or self._addresses[sender]
 
-    def _take_lines(self, data: bytes, server: bytes, now: float) -> None:
-        if data.find(b"\n", 0, -1) < 0:
-            self._take_line(data.removesuffix(b"\n"), server, now)
-            return
-        for text in data.removesuffix(b"\n").split(b"\n"):
+    def _take_lines(self, data: bytes, sender: str, now: float) -> None:
+        self._take_texts(data, self._addresses[sender], now)
+
+    def _take_texts(self, data: bytes, server: bytes, now: float) -> None:
+        text = data.removesuffix(b"\n")
+        if b"\n" in text:
+            for each in text.split(b"\n"):
+                self._take_line(each, server, now)
+        else:
             self._take_line(text, server, now)
 
     def _take_line(self, text: bytes, sender: bytes, now: float) -> None:
@@ -147,7 +158,7 @@ class Consolidator:
                 return
             self.statistics.unreadable += 1
         elif line.server is not sender:
-            line.server = self._servers.get(line.server) or self._address(line.server)
+            line.server = self._servers.get(line.server) or self._addresses[line.server]
         self.statistics.lines += 1
         key = line.order_key(self._order)
         stamp = now if key is None else key
@@ -170,15 +181,15 @@ class Consolidator:
         self.serials, self._finished_serials = self._finished_serials, []
         return finished
 
-    def _address(self, text: bytes | str) -> bytes:
-        """Return an address in its one spelling, so that pen's and the kernel's compare."""
-        try:
-            return self._addresses[text]
-        except KeyError:
-            pass
-        if len(self._addresses) >= _REMEMBERED:
-            self._addresses.clear()
-        plain = self._addresses[text] = canonical(text)
+
+class Addresses(dict[bytes | str, bytes]):
+    """Addresses in their one spelling, by any spelling, so that pen's and the kernel's compare."""
+
+    def __missing__(self, text: bytes | str) -> bytes:
+        """Remember the spelling of one more."""
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        plain = self[text] = canonical(text)
         return plain
 
 

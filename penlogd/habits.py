@@ -96,7 +96,7 @@ class Habits:
             if stamp is None or shape.at_end:
                 return came, came - ANY, came
             began, end = self._by_stamp(stamp, shape.precision)
-            return came, began, max(began, min(end, came))
+            return came, began, came if began < came < end else max(began, min(end, came))
         came -= max(0.0, duration)
         if stamp is None or not self.known:
             return came, came - ANY, came + ANY

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from penlogd.accesslog import AccessLine, Shape, unescape
 from penlogd.fields import CLF_TIME, Field, FormatError, Part, Role
 from penlogd.stampformat import is_whole, merge_stamps
-from penlogd.stamps import StampReader, parse_by
+from penlogd.stamps import Stamps, parse_by
 
 # %u of an empty name is "" in Apache's log, quotes and all, between quotes too.
 _QUOTED = r'(?:""(?="))?+[^"\\]*+(?:\\.[^"\\]*+)*+'
@@ -140,7 +140,7 @@ class CompiledFormat:
         self._fraction = groups.get("fraction", 0)
         stamped, lasting = fields.get(Role.STAMP), fields.get(Role.DURATION)
         stamp = None if stamped is None else stamped.stamp
-        self._seconds = StampReader(parse_by(stamp.format, stamp.unit) if stamp else float).seconds
+        self._stamps = Stamps(parse_by(stamp.format, stamp.unit) if stamp else float)
         self._unit = 1.0 if lasting is None else lasting.unit
         self._shape = Shape(
             precision=1.0 if stamp is None else stamp.precision,
@@ -155,25 +155,25 @@ class CompiledFormat:
         match = None if b"\\" in text else self._match_plain(text)
         if match is None:
             match = self._match(text)
-        if match is None:
-            return None
+            if match is None:
+                return None
         peer, port, server, server_port, request, stamp, duration = match.group(*self._groups)
         if request is not None and b"\\" in request:
             request = unescape(request)
+        when = None
+        if stamp is not None:
+            when = self._when(match, stamp) if self._fraction else self._stamps[stamp]
         start, end = match.span(self._client)
         return AccessLine(
-            text, server or sender, start, end, request,
-            None if stamp is None else self._when(match, stamp), self._shape,
+            text, server or sender, start, end, request, when, self._shape,
             None if duration is None or duration == b"-" else float(duration) * self._unit,
             peer, None if port == b"-" else port, None if server_port == b"-" else server_port,
         )  # fmt: skip
 
     def _when(self, match: re.Match[bytes], stamp: bytes) -> float | None:
-        """Return the stamp's time; its fraction is kept out of what is remembered."""
-        if not self._fraction:
-            return self._seconds(stamp)
+        """Return the time of a stamp with a fraction, which is kept out of what is remembered."""
         before, (start, end) = match.start(self._stamp), match.span(self._fraction)
-        seconds = self._seconds(stamp[: start - before] + stamp[end - before :])
+        seconds = self._stamps[stamp[: start - before] + stamp[end - before :]]
         return None if seconds is None else seconds + float(b"0." + match[self._fraction])
 
 

@@ -56,28 +56,25 @@ def parse_by(form: str, unit: float = 1.0) -> Parse:
     return lambda text: datetime.strptime(text, form).timestamp()
 
 
-class StampReader:
-    """Reads time stamps, remembering those it has read.
+class Stamps(dict[bytes, float | None]):
+    """Time stamps' seconds since 1970, None for what is no time. Second 60 counts as 59.
 
-    A busy log repeats each stamp many times, and parsing one costs over 100 µs.
+    A busy log repeats each stamp many times, and reading one costs over 100 µs. So this is a
+    dictionary of those that have been read; one that it lacks is read when it is looked up.
 
     Args:
         parse: How they are read; None means in any usual form.
     """
 
     def __init__(self, parse: Parse | None = None) -> None:
+        super().__init__()
         self._parse = parse or UsualParser()
-        self._known: dict[bytes, float | None] = {}
 
-    def seconds(self, text: bytes) -> float | None:
-        """Return seconds since 1970, or None if the text is no time. Second 60 counts as 59."""
-        try:
-            return self._known[text]
-        except KeyError:
-            pass
-        if len(self._known) >= _CACHED:
-            self._known.clear()
-        seconds = self._known[text] = self._read(text.decode("ascii", "replace"))
+    def __missing__(self, text: bytes) -> float | None:
+        """Read a stamp and remember it."""
+        if len(self) >= _CACHED:
+            self.clear()
+        seconds = self[text] = self._read(text.decode("ascii", "replace"))
         return seconds
 
     def _read(self, text: str) -> float | None:

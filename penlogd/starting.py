@@ -112,7 +112,7 @@ def run(options: Options) -> None:
     if pidfile is not None:
         pidfile.write()
     gc.freeze()
-    gc.set_threshold(200_000, 20, 20)  # lines and records are many and make no cycles
+    gc.disable()  # it would look through all that is kept, which makes no cycles; HUP has it look
     try:
         Collector(signals, parts, messages, watchers).run()
     finally:

@@ -12,9 +12,11 @@ from penlog.records import (
     connection_line,
     datagram,
     file_line,
+    find_connections,
     parse_connection,
     parse_datagram,
     parse_file_line,
+    split_connection,
 )
 
 # (piece read from the client, request in the file, request in the datagram), seen with pen 0.34.1.
@@ -140,6 +142,26 @@ def test_any_bytes_are_a_connection_record_or_the_one_error(data):
         parse_connection(data)
     except RecordError:
         pass
+
+
+lines = (
+    st.sampled_from([b"open", b"end", b"shut"])
+    .flatmap(lambda event: st.binary(max_size=9).map(lambda tail: (event, tail)))
+    .map(lambda parts: b"=1 %b %b 1.5 2 3 %b" % (parts[0], ABOUT.encode(), parts[1]))
+)
+
+
+@given(st.lists((lines | st.binary(max_size=30)).map(lambda line: line.replace(b"\n", b""))))
+def test_many_connection_records_are_found_as_one_by_one(some):
+    expected = []
+    for line in some:
+        try:
+            fields = split_connection(line)
+        except RecordError:
+            continue
+        place, about = b" ".join((*fields[4:6], fields[6])), b" ".join(fields[1:9])
+        expected.append((fields[0], about, fields[2], place, fields[7], fields[9]))
+    assert find_connections(b"\n".join(some)) == expected
 
 
 @pytest.mark.parametrize("version", [b"=2", b"=", b"=1 shut", b"= 1"])

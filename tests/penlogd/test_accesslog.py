@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penlogd.accesslog import ByShape, unescape, unreadable
-from penlogd.stamps import StampReader
+from penlogd.stamps import Stamps
 
 STAMP = b"[23/Nov/2026:16:00:45 +0000]"
 SECONDS = 1795449645.0
@@ -92,17 +92,17 @@ def test_escapes_of_apache_and_nginx_are_undone(logged, raw):
     ],
 )
 def test_stamps_of_many_shapes(text, seconds):
-    reader = StampReader()
-    assert reader.seconds(text) == seconds
-    assert reader.seconds(text) == seconds
+    stamps = Stamps()
+    assert stamps[text] == seconds
+    assert stamps[text] == seconds
 
 
 def test_stamps_read_a_minute_at_a_time_are_the_same():
-    reader = StampReader()
+    stamps = Stamps()
     for second in range(0, 200_000, 7):
         for zone, ahead in ((b"+0000", 0), (b"-0330", -12_600)):
             when = time.strftime("%d/%b/%Y:%H:%M:%S ", time.gmtime(second + ahead)).encode()
-            assert reader.seconds(when + zone) == second
+            assert stamps[when + zone] == second
 
 
 @given(
@@ -118,4 +118,4 @@ def test_any_bytes_are_a_line_or_none(text):
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode))
 def test_any_stamp_is_a_time_or_none(text):
-    assert StampReader().seconds(text) is None or isinstance(StampReader().seconds(text), float)
+    assert Stamps()[text] is None or isinstance(Stamps()[text], float)

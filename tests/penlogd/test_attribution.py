@@ -77,8 +77,8 @@ def test_what_is_forgotten_is_forgotten_everywhere():
     attribution = Attribution(2)
     for number in range(1000):
         attribution.add(SERVER, b"GET /%d" % (number % 3), b"c", float(number))
-    assert sum(len(each.known) - each.gone for each in attribution._records.values()) == 2
-    assert sum(len(each.known) for each in attribution._records.values()) < 200
+    assert sum(len(each.times) - each.gone for each in attribution._records.values()) == 2
+    assert sum(len(each.times) for each in attribution._records.values()) < 200
 
 
 @given(

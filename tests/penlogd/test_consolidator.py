@@ -1,5 +1,7 @@
 """The engine: datagrams in, finished lines out, nothing good dropped."""
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -259,6 +261,25 @@ def test_every_line_of_any_datagrams_is_written_or_counted(batch, hold, formatte
     assert len(written) == consolidator.statistics.lines
     texts = sum(data.removesuffix(b"\n").count(b"\n") + 1 for data in batch if not is_record(data))
     assert texts == consolidator.statistics.lines + consolidator.statistics.garbage
+
+
+@pytest.mark.parametrize("formats", [["combined"], [PORTS]])
+def test_nothing_is_left_to_the_garbage_collector(formats):
+    """So that penlogd may run without it: what goes is freed at once, since it is in no cycle."""
+    consolidator = exact_engine(*formats)
+    consolidator.take([line()], NOW - 10)  # what is read once and kept is not looked at
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(200):
+            client, source = f"1.1.1.{number}", 40000 + number
+            begin, end = connection(client, source), connection(client, source, ended="done")
+            taken = [begin, record(client), seen(source), line(), (b"\0", WWW), end]
+            consolidator.take(taken, NOW + number / 10)
+            consolidator.due(NOW + number / 10)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_each_finished_line_is_known_by_its_number():
