@@ -270,7 +270,7 @@ def _first_line(*command: str) -> str:
     return lines[0] if lines else "unknown version"
 
 
-def _debian_pen_version() -> str:
+def debian_pen_version() -> str:
     """Ask the package: the program has no option that prints its version alone."""
     return "pen " + _first_line("dpkg-query", "-W", "-f", "${Version}", "pen")
 
@@ -284,7 +284,8 @@ print(platform.python_implementation(), platform.python_version(), platform.pyth
 """
 
 
-def _python_version(python: str) -> str:
+def python_version(python: str) -> str:
+    """Ask an interpreter what it is."""
     return _first_line(python, "-c", DESCRIBE_PYTHON)
 
 
@@ -297,17 +298,17 @@ BASELINE = "pen-c"
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer(BASELINE, "C pen", _debian_pen_version, _debian_pen),
+        Peer(BASELINE, "C pen", debian_pen_version, _debian_pen),
         Peer(
             "ours",
             f"ours, Python {platform.python_version()} (.venv)",
-            lambda: _python_version(sys.executable),
+            lambda: python_version(sys.executable),
             _our_pen,
         ),
         Peer(
             "ours-debian",
             f"ours, {DEBIAN_PYTHON}",
-            lambda: _python_version(DEBIAN_PYTHON),
+            lambda: python_version(DEBIAN_PYTHON),
             _our_pen_on_debian_python,
             {"PYTHONPATH": f"{ROOT}:{_site_packages()}"},
         ),

@@ -1,6 +1,6 @@
 """CPU per log line: penlogd beside Debian's, with the same lines, in interleaved rounds.
 
-    .venv/bin/python bench/penlogds.py [--rounds 5] [--lines 20000]
+    .venv/bin/python bench/penlogds.py [--rounds 3] [--lines 15000] [--write bench/penlogds.md]
 
 Each round every daemon gets the same requests of 200 clients for 1,000 URLs, 20 in flight. Debian's
 gets a record of pen's for each, as ours does in the work *requests*; in the *exact* works ours gets
@@ -9,7 +9,9 @@ The sender waits for C's when it falls behind, whose small receive buffer would 
 """
 
 import argparse
+import os
 import random
+import shlex
 import shutil
 import socket
 import statistics
@@ -23,7 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.balancers import machine
 from bench.measure import cpu_ns
+from bench.peers import DEBIAN_PYTHON, debian_pen_version, python_version
 from bench.processes import running
 from penlog.records import CONNECTIONS_LIMIT, about_connection, connection_line
 
@@ -32,8 +36,9 @@ IN_FLIGHT, URLS, CLIENTS = 20, 1000, 200
 OPEN = 50  # connections at a time
 PORTS = '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %{remote}p %{local}p %D'
 TAIL = '200 5120 "http://www.example.com/index.html" "Mozilla/5.0 (X11; Linux x86_64)"'
-PAUSE_AFTER = 40  # datagrams; then there are 4 ms of rest
-QUEUED_MAX = 65_536  # bytes; C's buffer has 212,992
+PAUSE_AFTER, PAUSE = 40, 0.004  # datagrams; then so many seconds of rest
+QUEUED_MAX_C = 65_536  # bytes; its buffer has 212,992
+QUEUED_MAX_OURS = 8 << 20  # its buffer has 32 MiB if it is root's
 ASKED = 1.5
 
 
@@ -55,6 +60,7 @@ class Daemon:
 
     name: str
     command: tuple[str, ...]
+    version: Callable[[], str]
     ours: bool
 
 
@@ -63,11 +69,16 @@ def daemons() -> list[Daemon]:
     start = "import sys; sys.path[:0] = {!r}; from penlogd.cli import main; main()"
     paths = [p for p in sys.path if p.endswith("site-packages")]
     code = start.format([str(Path(__file__).parents[1]), *paths])
+    c = shutil.which("penlogd", path="/usr/bin") or "penlogd"
     return [
-        Daemon("C penlogd", (shutil.which("penlogd", path="/usr/bin") or "penlogd",), False),
-        Daemon("ours", (sys.executable, "-c", code), True),
-        Daemon("ours, Debian's python3", ("/usr/bin/python3", "-c", code), True),
+        Daemon("C penlogd", (c,), debian_pen_version, False),
+        _ours("ours", sys.executable, code),
+        _ours("ours, Debian's python3", DEBIAN_PYTHON, code),
     ]
+
+
+def _ours(name: str, python: str, code: str) -> Daemon:
+    return Daemon(name, (python, "-c", code), lambda: python_version(python), True)
 
 
 def datagrams(work: Work, count: int, ours: bool) -> Iterator[tuple[str, bytes]]:
@@ -108,23 +119,28 @@ def connection(client: str, port: int, still_open: deque[str]) -> list[bytes]:
 
 
 class Senders:
-    """Sockets bound to the addresses of pen and of the server."""
+    """Sockets bound to the addresses of pen and of the server.
 
-    def __init__(self, port: int, *, patient: bool) -> None:
-        self._port, self._patient, self._target = port, patient, (HOST, port)
+    Args:
+        port: Where to send to.
+        queued_max: Bytes in the receiver's buffer beyond which to wait for it.
+    """
+
+    def __init__(self, port: int, queued_max: int) -> None:
+        self._port, self._queued_max, self._target = port, queued_max, (HOST, port)
         self._sockets = {}
         for host in (PEN, SERVER):
             self._sockets[host] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._sockets[host].bind((host, 0))
 
-    def send(self, what: Iterator[tuple[str, bytes]]) -> None:
-        """Send all, at up to 10,000 datagrams a second."""
+    def send(self, what: Iterator[tuple[str, bytes]], pause: float = PAUSE) -> None:
+        """Send all, by default at up to 10,000 datagrams a second."""
         for number, (host, data) in enumerate(what):
             if data:
                 self._sockets[host].sendto(data, self._target)
             if number % PAUSE_AFTER == 0:
-                time.sleep(0.004)
-                while self._patient and (_queued(self._port) or 0) > QUEUED_MAX:
+                time.sleep(pause)
+                while (_queued(self._port) or 0) > self._queued_max:
                     time.sleep(0.002)
 
     def close(self) -> None:
@@ -149,11 +165,10 @@ def measure(daemon: Daemon, work: Work, cache: int, lines: int, folder: Path) ->
         words += ["--format", PORTS if work.per_connection else "combined"]
     with running([*daemon.command, *words, str(port)], folder / "said") as run:
         _wait_for(lambda: _queued(port) is not None, "the daemon listens")
-        senders = Senders(port, patient=not daemon.ours)
-        senders.send(
-            (PEN, f"+ 10.1.1.1 {SERVER} GET /fill/{n}.html HTTP/1.1\n".encode())
-            for n in range(cache)
-        )
+        senders = Senders(port, QUEUED_MAX_OURS if daemon.ours else QUEUED_MAX_C)
+        fill = (f"+ 10.1.1.1 {SERVER} GET /fill/{n}.html HTTP/1.1\n" for n in range(cache))
+        senders.send(((PEN, record.encode()) for record in fill), pause=0.0)
+        _wait_for(lambda: _queued(port) == 0, f"{daemon.name} has read the fill")
         time.sleep(0.3)
         before = cpu_ns(run.pid)
         senders.send(datagrams(work, lines, daemon.ours))
@@ -189,17 +204,45 @@ def _wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measure, print a table, and write it into a report if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--lines", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--lines", type=int, default=15_000)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write a report there")
     asked = parser.parse_args()
-    print("| work | cache | " + " | ".join(f"{each.name}, µs" for each in daemons()) + " |")
-    print("|---|---|" + "---|" * len(daemons()))
+    began = time.monotonic()
+    table = [
+        "| work | cache | " + " | ".join(f"{each.name}, µs" for each in daemons()) + " |",
+        "|---|---|" + "---|" * len(daemons()),
+    ]
+    print(*table, sep="\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="penlogds-") as folder:
         for work in WORKS:
             for cache in (1000, 100_000):
-                print(row(work, cache, asked.rounds, asked.lines, Path(folder)), flush=True)
+                table.append(row(work, cache, asked.rounds, asked.lines, Path(folder)))
+                print(table[-1], flush=True)
+    if asked.write:
+        asked.write.write_text(report(table, time.monotonic() - began))
+
+
+def report(table: list[str], took: float) -> str:
+    """Return the page that tells what was measured, how, and on what."""
+    command = shlex.join([".venv/bin/python", "bench/penlogds.py", *sys.argv[1:]])
+    lines = [
+        "# CPU per log line, beside Debian's penlogd",
+        "",
+        f"    {command}",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, {took / 60:.0f} minutes; {machine()}; load average"
+        f" {os.getloadavg()[2]:.1f} over the last 15 minutes.",
+        "Medians of interleaved rounds, and medians of the rounds' ratios to C's; asked is at most"
+        f" {ASKED} of C's. Works and method: [README.md](README.md#penlogd).",
+        "",
+        *(f"- {each.name}: {each.version()}" for each in daemons()),
+        "",
+        *table,
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def row(work: Work, cache: int, rounds: int, lines: int, folder: Path) -> str:
@@ -212,8 +255,9 @@ def row(work: Work, cache: int, rounds: int, lines: int, folder: Path) -> str:
     cells = [f"{statistics.median(first):.1f}"]
     for values in list(found.values())[1:]:
         ratio = statistics.median(ours / c for ours, c in zip(values, first, strict=True))
-        cells.append(f"{statistics.median(values):.1f} ({ratio:.2f} of C; asked {ASKED})")
-    return f"| {work.name} | {cache} | " + " | ".join(cells) + " |"
+        missed = " missed" if ratio > ASKED else ""
+        cells.append(f"{statistics.median(values):.1f} **x{ratio:.2f}**{missed}")
+    return f"| {work.name} | {cache:,} | " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
