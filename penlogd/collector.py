@@ -22,12 +22,20 @@ AT_A_TIME = 10_000
 CLOCK_STEP = 0.5
 """Seconds by which the clock must jump to count as set."""
 
-GATHERING = 0.05
-"""Seconds to let datagrams gather after a wake-up, while much comes: many for the price of one."""
+GATHERING = 0.1
+"""Seconds to let datagrams gather after a wake-up: many for the price of one. The kernel notes when
+each came."""
+
+TOGETHER = 0.05
+"""The same for what comes over connections, which counts as come when it is read; only while much
+comes."""
 
 MUCH = 5000
 """Lines and records a second. Where fewer come, times of arrival are worth more than the CPU: lines
 are joined by them."""
+
+OLDEST = 10.0
+"""Seconds that a datagram may have waited to be read."""
 
 ROOMY = 4 << 20
 """Bytes of receive buffer in which they may gather without a burst filling it."""
@@ -105,13 +113,11 @@ class Collector:
         """
         self._intake.written([], self._sink.mark())
         while not self._stopping:
-            ready = self._poller.poll(self._timeout())
-            if ready and self._gathering:
-                self._let_gather()
+            ready = self._wait()
             now = self._now()
             for fd, _ in ready:
                 if fd in self._sockets:
-                    self._receive(self._sockets[fd], now)
+                    self._receive(self._sockets[fd])
                 elif fd == self._wakeup.fileno():
                     self._obey()
                 elif fd in self._watched:
@@ -142,10 +148,6 @@ class Collector:
             now = time.time()
         return now
 
-    def _let_gather(self) -> None:
-        if self._rate.is_much(self._consolidator.serial, time.monotonic()):
-            time.sleep(self._gathering)
-
     def _write(self, finished: list[bytes]) -> None:
         """Write finished lines, and what is kept; note in the journal what is out."""
         self._sink.write(*self._intake.new(finished, self._consolidator.serials))
@@ -165,6 +167,24 @@ class Collector:
             self._poller.unregister(self._sink.fd)
         self._watching = self._sink.blocked
 
+    def _wait(self) -> list[tuple[int, int]]:
+        """Return what is ready; let datagrams gather until something else is."""
+        ready = self._poller.poll(self._timeout())
+        if not self._gathering or not ready:
+            return ready
+        if any(fd not in self._sockets for fd, _ in ready):
+            if self._rate.is_much(self._consolidator.serial, time.monotonic()):
+                time.sleep(TOGETHER)
+            return ready
+        self._watch_datagrams(0)
+        ready += self._poller.poll(self._gathering)
+        self._watch_datagrams(select.EPOLLIN)
+        return ready
+
+    def _watch_datagrams(self, events: int) -> None:
+        for fd in self._sockets:
+            self._poller.modify(fd, events)
+
     def _timeout(self) -> float | None:
         waits: list[float] = []
         if (deadline := self._consolidator.deadline()) is not None:
@@ -178,12 +198,14 @@ class Collector:
                 waits.append(max(0.0, watcher.deadline - time.monotonic()))
         return min(waits, default=None)
 
-    def _receive(self, sock: socket.socket, now: float) -> int:
+    def _receive(self, sock: socket.socket) -> int:
         taken = self._receiver.drain(sock, AT_A_TIME)
-        count = len(taken)
+        count = len(taken[0])
         if self._senders.limited:
             taken = self._senders.sift(taken)
-        self._intake.datagrams(taken, now)
+        datagrams, stamps = taken
+        clock, now = time.time(), time.monotonic() + self._offset
+        self._intake.datagrams(datagrams, now, steady(stamps, clock, now))
         dropped = self._receiver.dropped()
         if dropped != self._dropped:
             new, self._dropped = dropped - self._dropped, dropped
@@ -206,7 +228,7 @@ class Collector:
     def _finish(self) -> None:
         self._reception.close()
         for sock in self._sockets.values():
-            while self._receive(sock, self._now()) >= AT_A_TIME:
+            while self._receive(sock) >= AT_A_TIME:
                 pass
         self._write(self._consolidator.flush())
         unwritten = self._sink.close()
@@ -217,6 +239,18 @@ class Collector:
             watcher.close()
         self._messages.debug(" ".join(figures.words(self._parts)))
         self._receiver.close()
+
+
+def steady(stamps: list[float], clock: float, now: float) -> list[float]:
+    """Return times of the system's clock by another, that says now when it says clock.
+
+    Those that cannot be, since the system's clock was set meanwhile, count as now.
+    """
+    shift = now - clock
+    times = [stamp + shift for stamp in stamps]
+    if times and now - OLDEST <= times[0] <= times[-1] <= now:
+        return times
+    return [now] * len(times)
 
 
 def signal_socket() -> socket.socket:

@@ -6,7 +6,7 @@ even if the web server was quicker than pen. Time is passed in.
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from penlog.records import RecordError, find_connections, split_datagram
 from penlogd.accesslog import AccessLine, LineFormat, Order, unreadable
@@ -17,7 +17,7 @@ from penlogd.ordering import ReorderBuffer
 from penlogd.syslog import split_syslog
 
 APART = 1e-6
-"""Datagrams read in one go count as this many seconds apart, which keeps their order known."""
+"""What comes in one go counts as this many seconds apart, which keeps its order known."""
 
 _REMEMBERED = 10_000
 
@@ -69,11 +69,17 @@ class Consolidator:
             self._kinds[bytes((b"="[0], digit))] = self._take_connections
             self._kinds[bytes((b"<"[0], digit))] = self._take_syslog
 
-    def take(self, datagrams: Iterable[tuple[bytes, str]], now: float) -> None:
-        """Take datagrams, each with its sender's address, in the order in which they came."""
+    def take(self, datagrams: Sequence[tuple[bytes, str]], times: Sequence[float] | float) -> None:
+        """Take datagrams, each with its sender's address, in the order in which they came.
+
+        Args:
+            datagrams: What came.
+            times: When each came; or when all did.
+        """
+        if isinstance(times, float):
+            times = spread(times, len(datagrams))
         taker_of, take_lines = self._kinds.get, self._take_lines
-        for data, sender in datagrams:
-            now += APART
+        for (data, sender), now in zip(datagrams, times, strict=True):
             taker_of(data[:2], take_lines)(data, sender, now)
 
     def due(self, now: float) -> list[bytes]:
@@ -180,6 +186,11 @@ class Consolidator:
         finished, self._finished = self._finished, []
         self.serials, self._finished_serials = self._finished_serials, []
         return finished
+
+
+def spread(now: float, count: int) -> list[float]:
+    """Return times for what came in one go, `APART`, so that its order is known."""
+    return [now + APART * number for number in range(1, count + 1)]
 
 
 class Addresses(dict[bytes | str, bytes]):

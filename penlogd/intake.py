@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from errno import EINVAL
 from typing import Any
 
-from penlogd.consolidator import Consolidator
+from penlogd.consolidator import Consolidator, spread
 from penlogd.journal import Entry, Journal
 from penlogd.sessions import Sessions
 from penlogd.sink import NOWHERE, Mark
 
-SERIAL = "Q"
+SERIAL, TIME = "Q", "d"
 
 GAPS = 16
 """Runs of lines that a full disk kept out of the journal, of which penlogd knows that they are."""
@@ -79,10 +79,13 @@ class Intake:
         self._turned = 0
         self._waiting = 0
 
-    def datagrams(self, taken: list[tuple[bytes, str]], now: float) -> None:
-        """Take datagrams, each with its sender's address."""
+    def datagrams(
+        self, taken: list[tuple[bytes, str]], now: float, times: list[float] | None = None
+    ) -> None:
+        """Take datagrams, each with its sender's address, and the times at which they came."""
         if not taken:
             return
+        times = times or spread(now, len(taken))
         if self._journal is not None:
             first = self._consolidator.serial
             head = {
@@ -91,12 +94,13 @@ class Intake:
                 "sizes": [len(data) for data, _ in taken],
             }  # fmt: skip
             try:
-                self._journal.append(head, b"".join([data for data, _ in taken]))
+                body = array(TIME, times).tobytes() + b"".join([data for data, _ in taken])
+                self._journal.append(head, body)
             except OSError:
-                self._take(taken, now)
+                self._take(taken, times)
                 self._pass_over(len(taken), first)
                 return
-        self._take(taken, now)
+        self._take(taken, times)
 
     def piece(self, session: str, sender: str, offset: int, data: bytes, now: float) -> int:
         """Take a piece of a stream; return up to which offset the stream is here.
@@ -219,7 +223,7 @@ class Intake:
                 self._restore_sessions(head["sessions"], body)
             case "datagrams":
                 self._consolidator.serial = head["serial"]
-                self._take(_datagrams(head, body), head["when"])
+                self._take(*_datagrams(head, body))
             case "piece":
                 self._consolidator.serial = head["serial"]
                 self._take_piece(
@@ -234,10 +238,10 @@ class Intake:
             self.sessions.restore(session, sender, have, begun[place : place + size])
             place += size
 
-    def _take(self, taken: list[tuple[bytes, str]], now: float) -> None:
+    def _take(self, taken: list[tuple[bytes, str]], times: list[float]) -> None:
         consolidator = self._consolidator
         lines, serial = consolidator.statistics.lines, consolidator.serial
-        consolidator.take(taken, now)
+        consolidator.take(taken, times)
         self._waiting += consolidator.statistics.lines - lines
         if self._said_written:
             taken_now = range(serial, consolidator.serial)
@@ -245,7 +249,7 @@ class Intake:
 
     def _take_piece(self, session: str, sender: str, offset: int, data: bytes, now: float) -> None:
         lines = self.sessions.take(session, sender, offset, data)
-        self._take([(line, sender) for line in lines], now)
+        self._take([(line, sender) for line in lines], spread(now, len(lines)))
 
     def _pass_over(self, datagrams: int, first: int) -> None:
         """Note that what has been taken from this serial on is not in the journal."""
@@ -273,10 +277,12 @@ class Intake:
         self._needed = self._waiting
 
 
-def _datagrams(head: dict[str, Any], body: bytes) -> list[tuple[bytes, str]]:
+def _datagrams(head: dict[str, Any], body: bytes) -> tuple[list[tuple[bytes, str]], list[float]]:
     taken: list[tuple[bytes, str]] = []
-    place = 0
+    times: array[float] = array(TIME)
+    place = times.itemsize * len(head["sizes"])
+    times.frombytes(body[:place])
     for sender, size in zip(head["senders"], head["sizes"], strict=True):
         taken.append((body[place : place + size], sender))
         place += size
-    return taken
+    return taken, list(times)

@@ -11,7 +11,7 @@ An entry is length, CRC-32, and these bytes: a head (JSON, on one line) and a bo
 kind        head                                                            body
 ==========  ==============================================================  ====================
 checkpoint  generation, serial, sessions, output                            begun lines
-datagrams   when, serial, senders, sizes                                    the datagrams
+datagrams   when, serial, senders, sizes                                    their times, and they
 piece       when, serial, session, sender, offset                           a piece of a stream
 farewell    session
 written     output: where the log then ended                                the lines' serials

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 AT_ONCE = 128
@@ -21,8 +22,14 @@ ROOM = 65536
 _NAME = 28  # bytes of a sockaddr_in6, the larger one
 _REMEMBERED = 10_000
 
-Receive = Callable[[], list[tuple[bytes, str]]]
-"""Returns datagrams, each with its sender's address; none if none waits."""
+_SO_TIMESTAMPNS = 35  # Linux: each datagram comes with the time when the kernel got it
+_CONTROL = 32  # bytes of a control message (16) with a timespec (16)
+
+Taken = tuple[list[tuple[bytes, str]], list[float]]
+"""Datagrams, each with its sender's address; and when each came, by the system's clock."""
+
+Receive = Callable[[], Taken]
+"""Returns datagrams that wait; none if none does."""
 
 
 class _Piece(ctypes.Structure):
@@ -44,6 +51,8 @@ class _Message(ctypes.Structure):
 class ManyMessages:
     """Receives from one UDP socket, up to `AT_ONCE` datagrams a call.
 
+    The kernel tells when they came, however long they waited: the join by time lives on it.
+
     Raises:
         OSError: The system has no recvmmsg.
     """
@@ -51,24 +60,30 @@ class ManyMessages:
     def __init__(self, sock: socket.socket) -> None:
         self._recvmmsg = _recvmmsg()
         self._fd, self._family = sock.fileno(), sock.family
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._messages = (_Message * AT_ONCE)()
         self._pieces = (_Piece * AT_ONCE)()
         room, names = (ctypes.c_char * (AT_ONCE * ROOM))(), (ctypes.c_char * (AT_ONCE * _NAME))()
+        control = (ctypes.c_int64 * (AT_ONCE * _CONTROL // 8))()
         for n, (message, piece) in enumerate(zip(self._messages, self._pieces, strict=True)):
             piece.base, piece.len = ctypes.addressof(room) + n * ROOM, ROOM
             message.header.name = ctypes.addressof(names) + n * _NAME
             message.header.namelen = _NAME
             message.header.iov, message.header.iovlen = ctypes.addressof(piece), 1
+            message.header.control = ctypes.addressof(control) + n * _CONTROL
+            message.header.controllen = _CONTROL
         self._rooms, self._names = _parts(room, ROOM), _parts(names, _NAME)
         self._lengths = (
             memoryview(self._messages)
             .cast("B")
             .cast("I")[_Message.len.offset // 4 :: ctypes.sizeof(_Message) // 4]
         )
+        words = memoryview(control).cast("B").cast("q")
+        self._seconds, self._nanoseconds = words[2 :: _CONTROL // 8], words[3 :: _CONTROL // 8]
         self._senders: dict[bytes, str] = {}
 
-    def receive(self) -> list[tuple[bytes, str]]:
-        """Return datagrams, each with its sender's address; none if none waits.
+    def receive(self) -> Taken:
+        """Return datagrams that wait; none if none does.
 
         Raises:
             OSError: The socket cannot be read.
@@ -77,15 +92,17 @@ class ManyMessages:
         if count < 0:
             number = ctypes.get_errno()
             if number in (errno.EAGAIN, errno.EINTR):
-                return []
+                return [], []
             raise OSError(number, os.strerror(number))
         sender_of = self._sender
-        return [
+        taken = [
             (room[:length].tobytes(), sender_of(name.tobytes()))
             for room, name, length in zip(
                 self._rooms, self._names, self._lengths[:count].tolist(), strict=False
             )
         ]
+        seconds, nanoseconds = self._seconds[:count].tolist(), self._nanoseconds[:count].tolist()
+        return taken, [s + 1e-9 * ns for s, ns in zip(seconds, nanoseconds, strict=True)]
 
     def _sender(self, name: bytes) -> str:
         """Return the address that a sockaddr_in or sockaddr_in6 holds."""
@@ -101,12 +118,12 @@ class ManyMessages:
 def one_by_one(sock: socket.socket) -> Receive:
     """Return what receives a datagram a call, for systems that have no other way."""
 
-    def receive() -> list[tuple[bytes, str]]:
+    def receive() -> Taken:
         try:
             data, sender = sock.recvfrom(ROOM)
         except BlockingIOError:
-            return []
-        return [(data, sender[0])]
+            return [], []
+        return [(data, sender[0])], [time.time()]
 
     return receive
 
@@ -121,7 +138,7 @@ def receive_from(sock: socket.socket) -> Receive:
 
 def _recvmmsg() -> Callable[..., int]:
     function = getattr(ctypes.CDLL(None, use_errno=True), "recvmmsg", None)
-    if sys.platform != "linux" or function is None:
+    if sys.platform != "linux" or ctypes.sizeof(ctypes.c_long) != 8 or function is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     return function  # type: ignore[no-any-return]
 

@@ -4,7 +4,7 @@ import errno
 import socket
 import struct
 
-from penlogd.manymessages import receive_from
+from penlogd.manymessages import Taken, receive_from
 
 BUFFER = 32 << 20
 """Bytes asked for the receive buffer. This much holds a burst of 20,000 lines of any size."""
@@ -33,17 +33,18 @@ class Receiver:
         """Return the address families and addresses of the sockets."""
         return [(sock.family, sock.getsockname()[:2]) for sock in self.sockets]
 
-    def drain(self, sock: socket.socket, limit: int) -> list[tuple[bytes, str]]:
-        """Return what the socket holds, each datagram with its sender's address.
+    def drain(self, sock: socket.socket, limit: int) -> Taken:
+        """Return what the socket holds.
 
         At about limit datagrams it stops, so that they are worked on.
         """
         receive = self._receive[sock]
-        taken = received = receive()
-        while received and len(taken) < limit:
-            received = receive()
-            taken += received
-        return taken
+        taken, times = some, _ = receive()
+        while some and len(taken) < limit:
+            some, when = receive()
+            taken += some
+            times += when
+        return taken, times
 
     def buffer_size(self) -> int:
         """Return the bytes of receive buffer that the kernel granted each socket."""

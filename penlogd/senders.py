@@ -2,6 +2,8 @@
 
 import ipaddress
 
+from penlogd.manymessages import Taken
+
 _REMEMBERED = 10_000
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -39,11 +41,12 @@ class Senders:
             known = self._known[address] = not self._networks or self._is_listed(address)
         return known
 
-    def sift(self, taken: list[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+    def sift(self, taken: Taken) -> Taken:
         """Return the datagrams from those who are welcome, and count the others."""
-        kept = [each for each in taken if self.welcome(each[1])]
-        self.refused += len(taken) - len(kept)
-        return kept
+        all_of = list(zip(*taken, strict=True))
+        kept = [(each, when) for each, when in all_of if self.welcome(each[1])]
+        self.refused += len(all_of) - len(kept)
+        return [each for each, _ in kept], [when for _, when in kept]
 
     def _is_listed(self, address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])

@@ -240,6 +240,14 @@ def test_the_duration_finds_the_record_whatever_the_servers_clock_says():
     assert clients(consolidator.flush()) == ["1.1.1.3", "1.1.1.9", "1.1.1.5"]
 
 
+def test_what_is_read_at_once_may_have_come_at_different_times():
+    consolidator = exact_engine('%h %l %u %t "%r" %>s %b %D')
+    text, sender = line()
+    taken = [record("1.1.1.1"), record("2.2.2.2"), (text.strip() + b" 40000", sender)]
+    consolidator.take(taken, [NOW, NOW + 0.03, NOW + 0.04])
+    assert clients(consolidator.flush()) == ["1.1.1.1"]
+
+
 datagrams = (
     st.binary(max_size=80)
     | st.binary(max_size=40).map(lambda tail: b"+ 1.1.1.1 10.0.0.1 " + tail)

@@ -275,6 +275,17 @@ def test_a_rotation_that_a_full_journal_could_not_note_doubles_lines_and_loses_n
     again.kill()
 
 
+def test_the_journal_keeps_when_datagrams_came(tmp_path):
+    receiver = Receiver(tmp_path, 0.0)
+    sent = [(b"later\n", "10.0.0.2"), (b"earlier\n", "10.0.0.2")]
+    receiver.intake.datagrams(sent, 5.0, [4.5, 3.5])
+    receiver.kill()
+    again = Receiver(tmp_path, 0.0)
+    again.write(19.0)
+    assert (tmp_path / "log").read_bytes() == b"earlier\nlater\n"
+    again.kill()
+
+
 def test_records_of_before_the_crash_still_tell_the_clients_of_lines(tmp_path):
     receiver = Receiver(tmp_path, 0.0)
     receiver.intake.datagrams([(b"+ 9.9.9.9 10.0.0.2 GET /a\n", "10.0.0.254")], 1.0)
