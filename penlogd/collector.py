@@ -34,6 +34,10 @@ MUCH = 5000
 """Lines and records a second. Where fewer come, times of arrival are worth more than the CPU: lines
 are joined by them."""
 
+TIDYING = 3600.0
+"""Seconds from one look of the garbage collector, which else is disabled, to the next: connections
+that failed may have left cycles, lines and records do not."""
+
 OLDEST = 10.0
 """Seconds that a datagram may have waited to be read."""
 
@@ -95,6 +99,7 @@ class Collector:
         self._rate = Rate(MUCH, self._consolidator.serial, time.monotonic())
         self._watching = False
         self._dropped = 0
+        self._tidied = time.time()
         self._offset = time.time() - time.monotonic()
         self._sockets = {sock.fileno(): sock for sock in self._receiver.sockets}
         self._wakeup = signals
@@ -128,6 +133,9 @@ class Collector:
             self._reception.end_turn()
             self._write(self._consolidator.due(self._now()))
             self._watch_sink()
+            if now > self._tidied + TIDYING:
+                gc.collect()
+                self._tidied = now
             if self._watchers:
                 self._tell()
         self._finish()
@@ -221,7 +229,6 @@ class Collector:
                 self._sink.reopen()
                 self._intake.written(self._sink.settled(), self._sink.mark())
                 self._messages.debug("log reopened")
-                gc.collect()  # it is disabled; now nothing is held that it would look through
             elif number == signal.SIGUSR1:
                 self._messages.say(" ".join(figures.words(self._parts)))
 

@@ -112,7 +112,7 @@ def run(options: Options) -> None:
     if pidfile is not None:
         pidfile.write()
     gc.freeze()
-    gc.disable()  # it would look through all that is kept, which makes no cycles; HUP has it look
+    gc.disable()  # it would look through all that is kept, which makes no cycles
     try:
         Collector(signals, parts, messages, watchers).run()
     finally:
