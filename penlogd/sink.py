@@ -103,7 +103,7 @@ class Sink:
         if not lines:
             return
         data = b"\n".join(lines) + b"\n"
-        if self.kept + len(data) <= self._limit:
+        if not self._batches or self.kept + len(data) <= self._limit:  # one may be longer alone
             self._batches.append(_Batch(data, len(lines), serials or []))
             self.kept += len(data)
         else:

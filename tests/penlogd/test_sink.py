@@ -65,6 +65,16 @@ def test_a_full_disk_is_said_once_lines_are_kept_and_come_back(tmp_path, said, m
     assert "writing again; 4 lines dropped" in said[1]
 
 
+def test_what_is_finished_at_once_may_be_more_than_is_kept_while_nothing_can_be_written(
+    tmp_path, said
+):
+    path = tmp_path / "log"
+    sink = Sink(str(path), said.append, limit=10)
+    sink.write([b"0123456", b"89abcdef"])
+    assert path.read_bytes() == b"0123456\n89abcdef\n"
+    assert sink.dropped == 0
+
+
 def test_a_file_that_may_not_grow_gets_the_rest_when_it_may(tmp_path, said):
     path = tmp_path / "log"
     sink = Sink(str(path), said.append)
