@@ -39,7 +39,8 @@ bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writ
 
 # The real servers and tools that tests and benchmarks run against.
 peers:
-	@sh .ci/peers apache2:/usr/sbin/apache2 nginx-light:/usr/sbin/nginx pen:/usr/bin/pen \
+	@sh .ci/peers apache2:/usr/sbin/apache2 nginx-light:/usr/sbin/nginx lighttpd:/usr/sbin/lighttpd \
+	    caddy:/usr/bin/caddy pen:/usr/bin/pen \
 	    curl:curl openssl:openssl mandoc:mandoc chromium:chromium logrotate:/usr/sbin/logrotate \
 	    systemd:systemd-analyze slapd:/usr/sbin/slapd ldap-utils:ldapsearch \
 	    bind9:/usr/sbin/named bind9-dnsutils:dig dnsperf:dnsperf \

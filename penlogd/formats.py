@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from penlogd.accesslog import AccessLine, ByShape, LineFormat
 from penlogd.apacheformat import apache_parts
+from penlogd.caddyformat import CaddyFormat
 from penlogd.fields import Field, FormatError, Part, Role
 from penlogd.logformat import CompiledFormat, compile_format
 from penlogd.nginxformat import nginx_parts
@@ -13,14 +14,26 @@ from penlogd.nginxformat import nginx_parts
 COMMON = '%h %l %u %t "%r" %>s %b'
 COMBINED = COMMON + ' "%{Referer}i" "%{User-Agent}i"'
 
+_NGINX = (
+    "$remote_addr - $remote_user [$time_local] "
+    '"$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+)
+_LIGHTTPD = 'lighttpd:%h %V %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"'
+_PORTS = " %{remote}p %{local}p %D"
+
+# Those with _ports show what the exact join needs; the examples in etc/ have servers write them.
 NICKNAMES = {
     "common": COMMON,
     "combined": COMBINED,
+    "combined_ports": COMBINED + _PORTS,
     "vhost_combined": "%v:%p " + COMBINED,
-    "nginx_combined": "$remote_addr - $remote_user [$time_local] "
-    '"$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"',
-    "lighttpd": 'lighttpd:%h %V %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
+    "nginx_combined": _NGINX,
+    "nginx_ports": _NGINX + " $remote_port $server_port $request_time",
+    "lighttpd": _LIGHTTPD,
+    "lighttpd_ports": _LIGHTTPD + _PORTS,
 }
+CADDY = "caddy"
+"""The format that is not made of words: Caddy's objects of JSON."""
 SHAPE = "shape"
 """The format that knows usual lines by their look."""
 
@@ -65,6 +78,8 @@ def read_format(text: str, server_field: str | None = None) -> LineFormat:
     """
     if text == SHAPE:
         return ByShape()
+    if text == CADDY:
+        return CaddyFormat()
     full = NICKNAMES.get(text, text)
     dialect = _DIALECT.fullmatch(full)
     if dialect is not None:

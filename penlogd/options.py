@@ -14,7 +14,8 @@ def format_option(declare: Declare) -> Decorate:
     """Declare --format."""
     return declare(
         "--format", "formats", metavar="FORMAT", multiple=True,
-        help="LogFormat of Apache or log_format of nginx, or the nickname of one; may be repeated.",
+        help="LogFormat of Apache, log_format of nginx, or a nickname (combined_ports, "
+        "nginx_ports, lighttpd_ports, caddy, ...); may be repeated.",
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penlogd.accesslog import Order
 from penlogd.fields import FormatError
-from penlogd.formats import COMBINED, NICKNAMES, SHAPE, make_format, read_format
+from penlogd.formats import CADDY, COMBINED, NICKNAMES, SHAPE, make_format, read_format
 
 SERVER = b"10.0.0.1"
 NOON = 1795449600.0  # 23/Nov/2026:16:00:00 +0000
@@ -185,7 +185,9 @@ def test_a_field_of_the_format_may_tell_the_server():
         make_format(["%h"], server_field="%h")
 
 
-@pytest.mark.parametrize("text", [*NICKNAMES, PORTS, "%u %f %U%q %h %{A}i %{B}i %r", '%u "%h" %u'])
+@pytest.mark.parametrize(
+    "text", [*NICKNAMES, CADDY, PORTS, "%u %f %U%q %h %{A}i %{B}i %r", '%u "%h" %u']
+)
 @pytest.mark.parametrize(
     "bad", [b"a" * 65_000, b'"' * 65_000, b" " * 65_000, b"a " * 32_000, b'\\"' * 32_000,
             b"[23/Nov/2026:16:00:00 +0000] " * 2_200, b"a - - " + STAMP + b' "' + b'x" ' * 21_000],
@@ -210,7 +212,7 @@ def test_any_format_is_accepted_or_refused(text):
         pass
 
 
-READERS = [read_format(text) for text in (*NICKNAMES, PORTS)]
+READERS = [read_format(text) for text in (*NICKNAMES, CADDY, PORTS)]
 
 
 @given(

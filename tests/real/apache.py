@@ -4,7 +4,8 @@ import os
 import signal
 
 from tests.ports import free_port
-from tests.real.peers import ROOT, accepts, wait_for
+from tests.real.examples import example
+from tests.real.peers import accepts, wait_for
 from tests.real.webuser import WEB_USER
 
 _MODULES = "/usr/lib/apache2/modules"
@@ -74,13 +75,9 @@ class Apache:
         self._write(f"cgi/{name}", text)
         (self.folder / "cgi" / name).chmod(0o755)
 
-    def enable(self, example, replacements):
+    def enable(self, name, replacements):
         """Set up with a file of etc/apache2 as it is, but for what belongs to a machine."""
-        text = (ROOT / "etc" / "apache2" / example).read_text()
-        for old, new in replacements.items():
-            assert old in text
-            text = text.replace(old, new)
-        self._write(f"conf-enabled/{example}", text)
+        self._write(f"conf-enabled/{name}", example(f"apache2/{name}", replacements))
 
     def start(self):
         command = ["/usr/sbin/apache2", "-f", self.folder / "httpd.conf", "-DFOREGROUND"]

@@ -11,9 +11,11 @@ from tests.real.apache import Apache
 from tests.real.peers import SUITE, receives, wait_for
 
 HOSTS = ("127.0.1.1", "127.0.1.2")
-COMBINED = r"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\""
+LOG_FORMAT = r"%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\" %{remote}p %{local}p %D"
+"""The example's."""
 _LINE = re.compile(
     r'(?P<client>\S+) - - \[(?P<stamp>[^]]+)\] "(?P<request>[^"]*)" (?P<status>\d+) \S+ "-" "[^"]*"'
+    r"( \d+ \d+ \d+)?"
 )
 
 
@@ -47,7 +49,7 @@ class Farm:
             "192.0.2.21": host,
         }
         if log_format is not None:
-            replacements[COMBINED] = log_format
+            replacements[LOG_FORMAT] = log_format
         apache.enable("penlog.conf", replacements)
         self.web_servers.append(apache)
         return apache.start()

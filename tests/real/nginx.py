@@ -1,4 +1,4 @@
-"""Debian's nginx in a folder of its own, which sends its access log by syslog."""
+"""Debian's nginx in a folder of its own."""
 
 import os
 import subprocess
@@ -20,24 +20,27 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    log_format penlogd '{log_format}';
-    access_log syslog:server=127.0.0.1:{log_port},tag={name},nohostname penlogd;
+    {directives}
     server {{
         listen {host}:{port}{ssl};
         {certificate}
         root {folder}/pages;
         location /slow {{ limit_rate {rate}; }}
+        location /who {{ return 200 $remote_addr; }}
     }}
 }}
 """
 
 
 class Nginx:
-    """One nginx at an address of its own; pages below /slow take a second for each `RATE` bytes."""
+    """One nginx at an address of its own, with directives of a test for its http block.
+
+    Pages below /slow take a second for each `RATE` bytes; /who tells the client's address.
+    """
 
     RATE = 10_000
 
-    def __init__(self, peers, name, host, log_format, log_port, *, tls=False):
+    def __init__(self, peers, name, host, directives, *, tls=False):
         self._peers = peers
         self.name, self.host, self.port = name, host, free_port(host)
         self.folder = peers.folder / name
@@ -46,8 +49,8 @@ class Nginx:
             "nginx.conf",
             _CONFIGURATION.format(
                 user=f"user {WEB_USER};" if os.geteuid() == 0 else "",
-                folder=self.folder, name=name, host=host, port=self.port, rate=self.RATE,
-                log_format=log_format, log_port=log_port, ssl=" ssl" if tls else "",
+                folder=self.folder, host=host, port=self.port, rate=self.RATE,
+                directives=directives, ssl=" ssl" if tls else "",
                 certificate=self._certificate() if tls else "",
             ),
         )  # fmt: skip

@@ -175,7 +175,10 @@ def test_nginx_over_syslog(farm, pool, tls):
     names = [f"--server=www{number}={host}" for number, host in enumerate(HOSTS, 1)]
     farm.penlogd = farm.start_penlogd("--hold", str(HOLD), "--format", NGINX, *names)
     for number, host in enumerate(HOSTS, 1):
-        nginx = Nginx(farm.peers, f"www{number}", host, NGINX, farm.log_port, tls=tls)
+        name = f"www{number}"
+        syslog = f"syslog:server=127.0.0.1:{farm.log_port},tag={name},nohostname"
+        directives = f"log_format penlogd '{NGINX}'; access_log {syslog} penlogd;"
+        nginx = Nginx(farm.peers, name, host, directives, tls=tls)
         for page, text in (("p.html", "p"), ("q.html", "q"), ("slow/p.html", "s" * 2 * nginx.RATE)):
             nginx.page(page, text)
         farm.web_servers.append(nginx.start())
