@@ -5,7 +5,7 @@ import signal
 from tests.real.sidebyside.scenario import Scenario
 from tests.real.sidebyside.showing import file, got, identity, log, logged, page
 from tests.real.sidebyside.steps import ctl, differs, ends, hup, rename, write
-from tests.real.sidebyside.visits import clients, come, greeted, sees_the_end
+from tests.real.sidebyside.visits import clients, come, greeted, leave, sees_the_end
 
 REQUEST = "GET /a.html HTTP/1.0\r\nHost: x\r\n\r\n"
 CONFIG = """\
@@ -69,6 +69,15 @@ SCENARIOS = (
         ),
         "-h -l {folder}/log",
     ),
+    Scenario(
+        "log, at once",
+        (
+            clients("1"),
+            differs("The log's file", file("log"), c="",
+                    ours="127.0.0.1 * 127.0.0.1 GET / HTTP/1.0"),
+        ),
+        "-h -l {folder}/log",
+    ),
     Scenario("log to penlogd", (clients("1 2", REQUEST), clients("3", "x"), logged(3)),
              "-h -l {logger}"),
     Scenario(
@@ -89,6 +98,18 @@ SCENARIOS = (
             page(),
             clients("1 4"),
             page("Time", "server", "client", "Max"),
+        ),
+        "-h",
+    ),
+    Scenario(
+        "page, of connections",
+        (
+            come("1a 2a"),
+            leave("1a"),
+            come("3a"),
+            differs("Number of a new connection", page("Number"),
+                    c="Number of connections: 500 max, 2 used, 2 last",
+                    ours="Number of connections: 500 max, 2 used, 0 last"),
         ),
         "-h",
     ),
