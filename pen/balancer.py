@@ -116,7 +116,7 @@ class Balancer:
         try:
             invocation = self.registry.understand(step.command or "")
             if invocation is not None:
-                self._say(invocation.run(self))
+                self._say(invocation.loaded(self).run(self))
         except PenError as error:
             raise UsageError(f"option {step.option}: {error}") from None
 
@@ -324,10 +324,6 @@ class Balancer:
     def close_connection(self, number: int) -> None:
         """Close a session if it is there."""
         self.engine.close_connection(number)
-
-    def read_config(self, path: str) -> None:
-        """Run the commands of a file, all or none."""
-        read_config(self.registry, self, path)
 
 
 @contextmanager

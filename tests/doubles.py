@@ -50,12 +50,6 @@ class FakePen:
     def close_connection(self, number: int) -> None:
         self.closed.append(number)
 
-    def read_config(self, path: str) -> None:
-        from pen.control.commands import make_registry
-        from pen.control.configfile import read_config
-
-        read_config(make_registry(), self, path)
-
     def stop(self) -> None:
         self.stopped = True
 

@@ -68,12 +68,5 @@ class Pen(Protocol):
     def close_connection(self, number: int) -> None:
         """Close a session if it is there."""
 
-    def read_config(self, path: str) -> None:
-        """Run the commands of a file, all or none.
-
-        Raises:
-            CommandError: names the file and the line of the mistake.
-        """
-
     def stop(self) -> None:
         """End cleanly."""

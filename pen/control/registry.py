@@ -76,6 +76,8 @@ class Command:
     asks: Asks = Asks.NEVER
     hosts: Callable[..., Iterable[str]] = no_hosts
     """The host names, given the arguments, whose addresses it needs. Numeric ones may be there."""
+    load: Callable[..., Any] | None = None
+    """Given the pen and the arguments, once: what `hosts` and `run` get instead of these."""
 
     @property
     def usage(self) -> str:
@@ -115,6 +117,15 @@ class Invocation:
         """Whether it changes nothing."""
         asks = self.command.asks
         return asks is Asks.ALWAYS or (asks is Asks.BARE and not self.values)
+
+    def loaded(self, pen: Pen) -> "Invocation":
+        """What there is to run.
+
+        Raises:
+            PenError: it cannot be had.
+        """
+        load = self.command.load
+        return self if load is None else Invocation(self.command, [load(pen, *self.values)])
 
     @property
     def hosts(self) -> Iterable[str]:
@@ -173,7 +184,7 @@ class Registry:
     ) -> str:
         """Run a line at once, though it may wait for a name; the reply, see `answer_to`."""
         try:
-            invocation = self._accept(line, caller, questions_only)
+            invocation = self._accept(pen, line, caller, questions_only)
             return invocation.run(pen) if invocation is not None else ""
         except PenError as error:
             return _mistake(error)
@@ -191,7 +202,7 @@ class Registry:
             questions_only: refuse what changes anything.
         """
         try:
-            invocation = self._accept(line, caller, questions_only)
+            invocation = self._accept(pen, line, caller, questions_only)
             hosts = invocation.hosts if invocation is not None else ()
         except PenError as error:
             reply(_mistake(error))
@@ -209,7 +220,7 @@ class Registry:
 
         pen.when_known(hosts, run)
 
-    def _accept(self, line: str, caller: str, questions_only: bool) -> Invocation | None:
+    def _accept(self, pen: Pen, line: str, caller: str, questions_only: bool) -> Invocation | None:
         invocation = self.understand(line)
         if invocation is None:
             return None
@@ -217,7 +228,7 @@ class Registry:
             raise CommandError(f"'{printable(line)}' is no question; this port answers those")
         level = logging.DEBUG if invocation.asks else logging.INFO
         logger.log(level, "control: %s: %s", caller, printable(line, MESSAGE_MAX))
-        return invocation
+        return invocation.loaded(pen)
 
     def saved(self, pen: Pen) -> Iterator[str]:
         """Every setting as commands, one a line."""

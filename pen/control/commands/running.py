@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from pen.control.arguments import named_hosts, optional, word
-from pen.control.configfile import load_config, write_config
+from pen.control.configfile import ConfigFile, load_config, write_config
 from pen.control.context import Pen
 from pen.control.registry import Argument, Asks, Command, Registry
 from pen.control.words import quote
@@ -21,7 +21,8 @@ def declare(registry: Registry) -> None:
             "run the commands in a file",
             _include,
             (Argument("FILE", word),),
-            hosts=lambda path: load_config(registry, path).hosts,
+            hosts=lambda config: config.hosts,
+            load=lambda pen, path: load_config(registry, path, wait=not pen.running),
         )
     )
     registry.add(
@@ -58,8 +59,8 @@ def _exit(pen: Pen) -> str | None:
     return None
 
 
-def _include(pen: Pen, path: str) -> None:
-    pen.read_config(path)
+def _include(pen: Pen, config: ConfigFile) -> None:
+    config.run(pen)
 
 
 def _listen(pen: Pen, address: str | None = None) -> str:

@@ -67,6 +67,19 @@ def test_a_circle_of_files_ends(registry, tmp_path):
     assert pen.state.settings.timeout == 3
 
 
+def test_a_file_is_read_once(registry, tmp_path):
+    """What is run is what the names were looked up for; from a pipe there is no second time."""
+    pen, path, replies = FakePen(), tmp_path / "pipe", []
+    os.mkfifo(path)
+    pen.running = True
+    writer = os.open(path, os.O_RDWR)
+    os.write(writer, b"timeout 9\n")
+    registry.answer_to(replies.append, pen, f"include {path}", "nobody", questions_only=False)
+    os.close(writer)
+    assert replies == [""]
+    assert pen.state.settings.timeout == 9
+
+
 def test_a_running_pen_waits_for_no_pipe(registry, tmp_path):
     pen, path = FakePen(), tmp_path / "pipe"
     os.mkfifo(path)
