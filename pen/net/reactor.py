@@ -93,14 +93,14 @@ class Reactor:
                 try:
                     handler(mask)
                 except Exception:
-                    self._abandon(handler)
+                    self.abandon(handler)
         if self.again:
             for _ in range(len(self.again)):
                 callback = self.again.popleft()
                 try:
                     callback()
                 except Exception:
-                    self._abandon(callback)
+                    self.abandon(callback)
         if self._timers and self._timers[0][0] <= self.now:
             self._run_timers()
         if self.at_turn_end:
@@ -108,8 +108,11 @@ class Reactor:
             for callback in callbacks:
                 callback()
 
-    def _abandon(self, callback: Callable[..., object]) -> None:
-        """A mistake of ours costs the one connection that met it, not all others."""
+    def abandon(self, callback: Callable[..., object]) -> None:
+        """Tell of the exception in hand: a mistake of ours costs the connection that met it only.
+
+        `callback` met it; if what it is a method of is `Abandonable`, that is abandoned.
+        """
         logger.exception("internal error in %s; its connection is closed", callback)
         if self.aborts:
             os.abort()

@@ -65,13 +65,16 @@ class Relays(Carrier[Relay]):
                 logger.debug("client %s: no server for it, closed", address or "on Unix socket")
             client.close()
             return
-        if self.tunes_sockets:
-            self.tune(client)
-        if self.settings.idle_timeout:
-            self._idle.add(relay, now)
-        if self.fit_taps is not None:
-            self.fit_taps(relay)
-        relay.start()
+        try:
+            if self.tunes_sockets:
+                self.tune(client)
+            if self.settings.idle_timeout:
+                self._idle.add(relay, now)
+            if self.fit_taps is not None:
+                self.fit_taps(relay)
+            relay.start()
+        except Exception:
+            self.reactor.abandon(relay.start)  # not the listener, whose event this is
 
     def relays(self) -> Iterator[Relay]:
         """The relays that are open."""
