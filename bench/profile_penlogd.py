@@ -26,8 +26,8 @@ from bench.penlogds import WORKS, Daemon, Work, measure
 ROOT = Path(__file__).parents[1]
 CACHE = 1000
 SHOWN = 12
-WAITING = ("penlogd.collector", "Collector.run")
-"""The function that waits in epoll and lets datagrams gather."""
+WAITING = ("penlogd.collector Collector.run", "penlogd.collector Collector._wait")
+"""The functions that wait in epoll and let datagrams gather, of now and of older checkouts."""
 
 _SAMPLER = """
 import atexit, collections, json, sys, threading, time
@@ -76,7 +76,7 @@ def profile(tree: Path, work: Work, lines: int, folder: Path) -> Profile:
     daemon = Daemon("ours", (sys.executable, "-c", code), lambda: "", True)
     total = measure(daemon, work, CACHE, lines, folder)
     found: dict[str, int] = json.loads(said.read_text())
-    busy = {name: count for name, count in found.items() if tuple(name.split()) != WAITING}
+    busy = {name: count for name, count in found.items() if name not in WAITING}
     samples = sum(busy.values())
     return Profile(total, {name: total * count / samples for name, count in busy.items()})
 
