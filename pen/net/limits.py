@@ -76,6 +76,9 @@ class TimeLimit(Generic[T]):
         for item, _ in due:
             del self._tick_of[item]
         for item, start in due:
-            self._expire(item, start)
+            try:
+                self._expire(item, start)
+            except Exception:
+                self._reactor.abandon(self._expire, item)
         if self._ticks and limit and not self._scheduled:
             self._schedule()

@@ -106,17 +106,18 @@ class Reactor:
         if self.at_turn_end:
             callbacks, self.at_turn_end = self.at_turn_end, []
             for callback in callbacks:
-                callback()
+                self._call(callback)
 
-    def abandon(self, callback: Callable[..., object]) -> None:
+    def abandon(self, callback: Callable[..., object], item: object = None) -> None:
         """Tell of the exception in hand: a mistake of ours costs the connection that met it only.
 
-        `callback` met it; if what it is a method of is `Abandonable`, that is abandoned.
+        `callback` met it; if `item`, or else what `callback` is a method of, is
+        `Abandonable`, that is abandoned.
         """
         logger.exception("internal error in %s; its connection is closed", callback)
         if self.aborts:
             os.abort()
-        owner = getattr(callback, "__self__", None)
+        owner = item or getattr(callback, "__self__", None)
         if isinstance(owner, Abandonable):
             owner.abandon()
 
@@ -132,4 +133,10 @@ class Reactor:
 
     def _run_timers(self) -> None:
         while self._timers and self._timers[0][0] <= self.now:
-            heapq.heappop(self._timers)[2]()
+            self._call(heapq.heappop(self._timers)[2])
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception:
+            self.abandon(callback)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
 from typing import TYPE_CHECKING
 
-from pen.core.servers import Server
 from pen.core.session import CLOSED, CONNECTING, Sessions
 from pen.core.settings import Settings
 from pen.net.carrier import Carrier
@@ -119,11 +118,10 @@ class Relays(Carrier[Relay]):
 
     def await_connect(self, relay: Relay) -> None:
         """Give the server being asked `timeout` seconds."""
-        self._connecting.add((relay, relay.server), self.reactor.now)
+        self._connecting.add(relay, self.reactor.now)
 
-    def _give_up(self, asked: tuple[Relay, Server], start: float) -> None:  # noqa: ARG002
-        relay, server = asked
-        if relay.state is CONNECTING and relay.server is server:
+    def _give_up(self, relay: Relay, start: float) -> None:  # noqa: ARG002
+        if relay.state is CONNECTING:
             relay.fail_over(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
 
     def watch_idle(self) -> None:

@@ -25,3 +25,11 @@ def test_its_connection_is_closed_and_the_next_client_is_served(loop, backend, c
     assert not running.reactor.handlers
     running.relays.fit_taps = None
     assert running.read(running.connect(b"hello"), 5) == b"hello"
+
+
+def test_a_timer_that_fails_stops_nothing(loop, backend, caplog):
+    running = loop(backend(echo).port)
+    running.reactor.call_at(running.reactor.now, mistaken)
+    running.reactor.at_turn_end.append(mistaken)
+    assert running.read(running.connect(b"hello"), 5) == b"hello"
+    assert caplog.text.count("internal error") == 2

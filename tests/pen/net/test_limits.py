@@ -13,6 +13,10 @@ class Clock:
     def __init__(self):
         self.now = 100.0
         self.timers = []
+        self.abandoned = []
+
+    def abandon(self, callback, item):
+        self.abandoned.append(item)
 
     def call_at(self, when, callback):
         self.timers.append((when, callback))
@@ -43,6 +47,20 @@ def test_who_started_first_is_due_first(clock):
     clock.run_to(120)
     assert [(item, start) for item, start, _ in gone] == [("a", 100.0), ("b", 100.3), ("c", 103.0)]
     assert all(start + 5 <= when <= start + 5 + TICK for _, start, when in gone)
+
+
+def test_a_mistake_about_one_spares_the_others(clock):
+    gone = []
+
+    def expire(item, start):
+        gone.append({"a": "A", "c": "C"}[item])
+
+    limits = TimeLimit(clock, lambda: 5, expire)
+    for item in "abc":
+        limits.add(item, 100.0)
+    clock.run_to(120)
+    assert gone == ["A", "C"]
+    assert clock.abandoned == ["b"]
 
 
 def test_a_limit_that_changes_holds_for_what_is_queued(clock):
