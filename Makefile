@@ -31,11 +31,16 @@ lint: $(STAMP)            ## ruff and mypy --strict
 	@MYPYPATH=etc/demo $(BIN)/mypy etc/demo/*.py
 	@$(BIN)/mypy -p bench
 
-bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx; writes bench/results.md, latency.md, scaling.md, soak.md
+bench: $(STAMP) bench-peers ## ours beside Debian's pen, haproxy and nginx, for most of an hour; writes bench/*.md and .svg
 	@$(BIN)/python bench/balancers.py
 	@$(BIN)/python bench/latency.py
 	@$(BIN)/python bench/scaling.py
 	@$(BIN)/python bench/soak.py
+	@$(BIN)/python bench/workers.py
+	@$(BIN)/python bench/profile.py
+	@$(BIN)/python bench/penlogds.py --write bench/penlogds.md
+	@$(BIN)/python bench/profile_penlogd.py --write bench/profile-penlogd.md
+	@$(BIN)/python bench/logs.py --write bench/logs.md
 
 # The real servers and tools that tests and benchmarks run against.
 peers:
@@ -47,7 +52,7 @@ peers:
 	    iproute2:/usr/sbin/ip procps:/usr/sbin/sysctl gcc:gcc libc6-dev:/usr/include/stdio.h
 
 bench-peers: peers
-	@sh .ci/peers haproxy:haproxy wrk:wrk apache2-utils:ab strace:strace libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
+	@sh .ci/peers haproxy:haproxy wrk:wrk apache2-utils:ab strace:strace iptables:iptables libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
 
 clean:                    ## remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,19 +1,18 @@
 """The tables and the plot of `scaling`."""
 
 import platform
-import re
 import shlex
 import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.balancers import machine
 from bench.control import Cost
 from bench.peers import BASELINE, PEERS
+from bench.plots import COLOURS, panels, plain, svg
 from bench.report import table
 from bench.sweeps import SWEEPS
 
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
 
 OURS = "ours"
 LABELS = {OURS: "ours", BASELINE: "C pen"}
-INK = "#010203"
-"""Stands for the reader's colour of text, light or dark."""
-COLOURS = ("#1f83d6", "#e0702a", "#2e9e5b", "#a768d8", "#c98f00", "#d64f6f", "#7a8a99")
-STYLE = (
-    "<style>svg { color: #24292f; } "
-    "@media (prefers-color-scheme: dark) { svg { color: #d7dde3; } }</style>"
-)
 Curve = Mapping[int, float]
 
 
@@ -139,50 +131,27 @@ def _cell(cost: Cost) -> str:
 
 def draw(results: "Results") -> str:
     """Small multiples, as SVG that takes the reader's colours."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    from matplotlib import pyplot as plt
-
-    mpl.rcParams.update(
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "pen",
-            "font.family": "sans-serif",
-            "font.size": 9,
-            "text.color": INK,
-            "axes.edgecolor": INK,
-            "axes.labelcolor": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-        }
-    )
-    figure, axes = plt.subplots(2, 4, figsize=(15, 6.4), layout="constrained")
-    panels = iter(axes.flat)
+    figure, axes = panels(2, 4)
+    free = iter(axes)
     for name, sweep in SWEEPS.items():
         curves = {
             label: _medians(results, name, peer, sweep.sizes) for peer, label in LABELS.items()
         }
         if name == "clients":
             curves["ours, deciding alone (no sockets)"] = results.remembered
-        _panel(next(panels), sweep.title, sweep.axis, "µs CPU per connection", curves)
+        _panel(next(free), sweep.title, sweep.axis, "µs CPU per connection", curves)
     _panel(
-        next(panels),
+        next(free),
         "deciding alone (no sockets), new clients",
         "servers",
         "µs CPU per connection",
         results.algorithms,
     )
     waits = {label: results.waits.get(peer, {}) for peer, label in LABELS.items()}
-    _panel(next(panels), "while `status` is made", "clients remembered", "longest wait, ms", waits)
-    for unused in panels:
+    _panel(next(free), "while `status` is made", "clients remembered", "longest wait, ms", waits)
+    for unused in free:
         unused.set_axis_off()
-    file = StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    plt.close(figure)
-    return _recolour(file.getvalue())
+    return svg(figure)
 
 
 def _medians(results: "Results", name: str, peer: str, sizes: Sequence[int]) -> Curve:
@@ -191,12 +160,11 @@ def _medians(results: "Results", name: str, peer: str, sizes: Sequence[int]) -> 
 
 
 def _panel(axes: Any, title: str, xlabel: str, ylabel: str, curves: Mapping[str, Curve]) -> None:
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(title)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.grid(visible=True, color="#888888", alpha=0.25, linewidth=0.6)
     for colour, (label, curve) in zip(COLOURS, curves.items(), strict=False):
         alone = "alone" in label
         axes.plot(
@@ -211,14 +179,5 @@ def _panel(axes: Any, title: str, xlabel: str, ylabel: str, curves: Mapping[str,
         )
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 1), max(high * 1.5, 1000))
-    axes.yaxis.set_major_formatter(_plain)
-    axes.legend(fontsize=7.5, frameon=False, loc="upper left")
-
-
-def _plain(value: float, _position: int) -> str:
-    return f"{value:,g}"
-
-
-def _recolour(svg: str) -> str:
-    svg = svg.replace(INK, "currentColor")
-    return re.sub(r"(<svg [^>]*>)", lambda match: match[1] + STYLE, svg, count=1)
+    axes.yaxis.set_major_formatter(plain)
+    axes.legend(loc="upper left")
