@@ -144,7 +144,11 @@ def test_the_units_and_a_server_of_each_kind(pen, penlogd, peers, pool):
     assert visit(farm, CLIENTS[0]) == served[0]
     wait_for_lines(farm, (len(CLIENTS) + 1) * 2 * ROUNDS)
     counted = statistics(farm)
-    assert counted["exact"] == counted["lines"] == str((len(CLIENTS) + 1) * 2 * ROUNDS)
+    assert (
+        counted["lines_joined[exact]"]
+        == counted["lines_received"]
+        == str((len(CLIENTS) + 1) * 2 * ROUNDS)
+    )
 
 
 def test_logrotate(penlogd, peers):
