@@ -27,12 +27,16 @@ GATHERING = 0.1
 each came."""
 
 TOGETHER = 0.05
-"""The same for what comes over connections, which counts as come when it is read; only while much
-comes."""
+"""The same for what comes over connections, which counts as come when it is read; and for lines
+that are due."""
 
 MUCH = 5000
-"""Lines and records a second. Where fewer come, times of arrival are worth more than the CPU: lines
-are joined by them."""
+"""Lines and records a second. Where fewer come, times of arrival are worth more than the CPU, if
+lines are joined by them."""
+
+BY_TIME = 10.0
+"""Seconds after the start, and after pen's last record of a request, in which lines may be joined
+by time."""
 
 TIDYING = 3600.0
 """Seconds from one look of the garbage collector, which else is disabled, to the next: connections
@@ -100,7 +104,8 @@ class Collector:
         self._watching = False
         self._dropped = 0
         self._tidied = time.time()
-        self._offset = time.time() - time.monotonic()
+        self._started = time.monotonic()
+        self._offset = time.time() - self._started
         self._sockets = {sock.fileno(): sock for sock in self._receiver.sockets}
         self._wakeup = signals
         self._poller = select.epoll()
@@ -181,13 +186,21 @@ class Collector:
         if not self._gathering or not ready:
             return ready
         if any(fd not in self._sockets for fd, _ in ready):
-            if self._rate.is_much(self._consolidator.serial, time.monotonic()):
+            if self._may_gather():
                 time.sleep(TOGETHER)
             return ready
         self._watch_datagrams(0)
         ready += self._poller.poll(self._gathering)
         self._watch_datagrams(select.EPOLLIN)
         return ready
+
+    def _may_gather(self) -> bool:
+        """Whether it need not be known when each line came; joins by port do without."""
+        now = time.monotonic()
+        if self._rate.is_much(self._consolidator.serial, now):
+            return True
+        recorded = max(self._started, self._consolidator.recorded - self._offset)
+        return recorded + BY_TIME < now
 
     def _watch_datagrams(self, events: int) -> None:
         for fd in self._sockets:
@@ -196,7 +209,7 @@ class Collector:
     def _timeout(self) -> float | None:
         waits: list[float] = []
         if (deadline := self._consolidator.deadline()) is not None:
-            waits.append(max(0.0, deadline - self._now()))
+            waits.append(max(TOGETHER, deadline - self._now()))
         if (deadline := self._reception.deadline()) is not None:
             waits.append(max(0.0, deadline - time.monotonic()))
         if self._sink.waiting:

@@ -7,6 +7,7 @@ even if the web server was quicker than pen. Time is passed in.
 
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 from penlog.records import RecordError, find_connections, split_datagram
 from penlogd.accesslog import AccessLine, LineFormat, Order, unreadable
@@ -36,6 +37,7 @@ class Consolidator:
 
     Attributes:
         serial: The number that the next line or record taken gets; they count up by one.
+        recorded: When pen's last record of a request came.
         serials: The numbers of the lines that `due` or `flush` returned last, in the same order.
     """
 
@@ -51,6 +53,7 @@ class Consolidator:
     ) -> None:
         self.statistics = Statistics()
         self.serial = 0
+        self.recorded = -inf
         self.serials: list[int] = []
         self._format = line_format
         self._attribution = attribution
@@ -115,6 +118,7 @@ class Consolidator:
             self.statistics.bad_records += 1
             return
         self.statistics.records += 1
+        self.recorded = now
         self._attribution.add(self._addresses[server], request, client, now)
 
     def _take_connections(self, data: bytes, _sender: str, now: float) -> None:
