@@ -280,7 +280,7 @@ import platform, sys, sysconfig
 made = (sysconfig.get_config_var("CONFIG_ARGS") or "").replace("'", "").split()
 tuned = [word for word in made if word.startswith(("--enable-optim", "--with-lto"))]
 print(platform.python_implementation(), platform.python_version(), platform.python_compiler(),
-      "configured with", " ".join(tuned) or "no optimization options", "at", sys.base_prefix)
+      "configured with", " ".join(tuned) or "no optimization options")
 """
 
 
