@@ -110,8 +110,10 @@ class Flow:
         relay.active = relay.shared.reactor.now
         try:
             piece = self.source.recv(SMALL_READ, MSG_DONTWAIT)
-        except OSError:
-            return self._pump_on(mask)  # which meets the same again
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return relay.broken(error)
         if not piece:
             return self.finish()
         count = len(piece)
