@@ -54,7 +54,10 @@ class TimeLimit(Generic[T]):
         """Forget an item, if it is queued, and all that hangs on it."""
         tick = self._tick_of.pop(item, None)
         if tick is not None:
-            del self._started[tick][item]
+            items = self._started[tick]
+            del items[item]
+            if not items:
+                items.clear()  # an empty dict keeps the room that it once took
 
     def clear(self) -> None:
         """Forget what is queued."""
