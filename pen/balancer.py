@@ -34,7 +34,7 @@ from pen.core.names import Found, Names
 from pen.core.servers import ABUSE_SLOT, EMERGENCY_SLOT, Server
 from pen.core.state import State
 from pen.engine import Serving
-from pen.net.gradual import gradually
+from pen.net.gradual import Work
 from pen.net.lookups import Lookups
 from pen.options import Options, Step
 from pen.stats import html, text
@@ -67,6 +67,7 @@ class Balancer:
         self._closing = ExitStack()
         self._changing = self._changing_tables = False
         self._reloads = 0
+        self._saving: Work | None = None
 
     # Starting.
 
@@ -184,6 +185,8 @@ class Balancer:
         self._control.start()
         try:
             self.engine.run()
+            if self._saving is not None:
+                self._saving.finish()  # who asks by USR1, then says TERM, wants both
         finally:
             self._closing.close()
 
@@ -290,7 +293,7 @@ class Balancer:
         failed: Callable[[PenError], object],
     ) -> None:
         """See `net.gradual`."""
-        gradually(self.engine.reactor, pieces, done, failed)
+        Work(self.engine.reactor, pieces, done, failed)
 
     def resolve(self, host: str, port: int) -> Endpoint:
         """The address of a host; see `core.names`."""
@@ -311,13 +314,20 @@ class Balancer:
 
     def save_statistics(self) -> None:
         """USR1: to the web file if there is one, else to stderr or syslog."""
-        path = self.state.settings.web_stats
+        path, now = self.state.settings.web_stats, int(time.time())
+
+        def save(told: str) -> None:
+            try:
+                if path is None:
+                    logger.info("%s", told.rstrip("\n"))
+                else:
+                    html.save(told, path)
+            except PenError as error:
+                _complain(error)
+
         try:
-            if path is None:
-                lines = text.pieces(self.facts.snapshot(int(time.time())))
-                self.gradually(lines, lambda told: logger.info("%s", told.rstrip("\n")), _complain)
-            else:
-                self.gradually(html.saving(self.status_page(), path), lambda _: None, _complain)
+            told = self.status_page() if path else text.pieces(self.facts.snapshot(now))
+            self._saving = Work(self.engine.reactor, told, save, _complain)
         except PenError as error:
             _complain(error)
 

@@ -125,6 +125,7 @@ class Channel:
         if reactor.handlers.pop(self._fd, None) is not None:
             reactor.poller.closed(self._fd)
         self._stream.close()
+        self._reply = memoryview(b"")  # else its end would keep all of it
         self._port.gone(self)
 
 

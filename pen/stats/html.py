@@ -165,11 +165,8 @@ def _kind(heading: str) -> str:
     return ' class="text"' if heading == "address" else ""
 
 
-def saving(page: Iterable[str], path: str) -> Iterator[str]:
+def save(page: str, path: str) -> None:
     """Write a page so that a reader never sees half of it: a new file, then a rename.
-
-    Yields nothing of use, once for each piece that was written, so that it need not be done
-    in one go.
 
     Raises:
         PenError: the folder or the file cannot be written.
@@ -179,9 +176,7 @@ def saving(page: Iterable[str], path: str) -> Iterator[str]:
         descriptor, name = tempfile.mkstemp(prefix=".pen-", dir=folder)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                for piece in page:
-                    file.write(piece)
-                    yield ""
+                file.write(page)
                 os.fchmod(file.fileno(), 0o644)
             os.replace(name, path)
         except BaseException:
