@@ -251,7 +251,7 @@ def _death(balancer: Balancer, workers: int, victim: int) -> list[str]:
     others = set(clients) - set(theirs)
     moved = sum(_comes_again(balancer.port, client) != first[client] for client in others)
     numbers = len(theirs), len(lost & set(theirs)), len(lost & others), moved
-    return [f"{born * 1e3:.0f}", f"{answered * 1e3:.0f}", *map(str, numbers)]
+    return [f"{max(born, 0.0) * 1e3:.0f}", f"{answered * 1e3:.0f}", *map(str, numbers)]
 
 
 def _birth(born: set[int]) -> float:
