@@ -4,7 +4,7 @@ A connection reads and writes without ever waiting; what its bytes mean is `penl
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from penlog.channel import ByteStream
@@ -144,20 +144,20 @@ class Acceptor:
         self._most = most
         self.sockets = [_listening(family, address) for family, address in addresses]
 
-    def accept(self, listener: socket.socket, now: float) -> list[Connection]:
-        """Return the connections that have come."""
-        accepted: list[Connection] = []
-        try:
-            for _ in range(_BACKLOG):
+    def accept(self, listener: socket.socket, now: float) -> Iterator[Connection]:
+        """Yield the connections that have come.
+
+        Raises:
+            OSError: No more can be had now: there are no descriptors, or no memory.
+        """
+        for _ in range(_BACKLOG):
+            try:
                 sock, address = listener.accept()
-                if len(self.connections) >= self._most or not self._welcome_from(address[0]):
-                    self.refused += 1
-                    sock.close()
-                    continue
-                accepted.append(self._connection(sock, address[0], now))
-        except (*_AGAIN, ConnectionAbortedError):
-            pass
-        return accepted
+            except (*_AGAIN, ConnectionAbortedError):
+                return
+            connection = self._let_in(sock, address[0], now)
+            if connection is not None:
+                yield connection
 
     def close(self, connection: Connection) -> None:
         """Disconnect one."""
@@ -170,6 +170,17 @@ class Acceptor:
             self.close(connection)
         for sock in self.sockets:
             sock.close()
+
+    def _let_in(self, sock: socket.socket, sender: str, now: float) -> Connection | None:
+        """Return a connection, unless it is not welcome, or has gone already."""
+        if len(self.connections) < self._most and self._welcome_from(sender):
+            try:
+                return self._connection(sock, sender, now)
+            except OSError:  # TLS looks at once whether it is still there
+                pass
+        self.refused += 1
+        sock.close()
+        return None
 
     def _connection(self, sock: socket.socket, sender: str, now: float) -> Connection:
         sock.setblocking(False)

@@ -17,7 +17,7 @@ from penlogd.intake import Intake
 from penlogd.sessions import TooMuchError
 
 RETRY = 1.0
-"""Seconds between tries for a stalled connection."""
+"""Seconds between tries for a stalled connection, and for a listener when descriptors are out."""
 
 
 class Reception:
@@ -51,6 +51,7 @@ class Reception:
         self._unacknowledged: set[Connection] = set()
         self._stalled: set[Connection] = set()
         self._retry_at = 0.0
+        self._resting: list[int] = []  # listeners
         self._journal_fails = False
         for fd in self._listeners:
             poller.register(fd, select.EPOLLIN)
@@ -91,13 +92,19 @@ class Reception:
     def deadline(self) -> float | None:
         """Return the monotonic time at which `tick` must be called; None if nothing waits."""
         deadlines = [connection.deadline for connection in self._ungreeted]
-        return min([*deadlines, *([self._retry_at] if self._stalled else [])], default=None)
+        if self._stalled or self._resting:
+            deadlines.append(self._retry_at)
+        return min(deadlines, default=None)
 
     def tick(self, now: float, epoch: float) -> None:
         """Try stalled connections again, and close those that do not greet."""
         for connection in [each for each in self._ungreeted if each.deadline <= now]:
             self._close(connection)
-        if self._stalled and now >= self._retry_at:
+        if now < self._retry_at:
+            return
+        while self._resting:
+            self._poller.register(self._resting.pop(), select.EPOLLIN)
+        if self._stalled:
             stalled, self._stalled = self._stalled, set()
             for connection in stalled:
                 self._poller.register(connection.fd, select.EPOLLIN)
@@ -109,9 +116,20 @@ class Reception:
         self._acceptor.close_all()
 
     def _accept(self, listener: socket.socket, now: float) -> None:
-        for connection in self._acceptor.accept(listener, now):
-            self._ungreeted.add(connection)
-            self._poller.register(connection.fd, select.EPOLLIN)
+        try:
+            for connection in self._acceptor.accept(listener, now):
+                self._ungreeted.add(connection)
+                self._poller.register(connection.fd, select.EPOLLIN)
+        except OSError as error:  # the poller would tell of whoever waits without end
+            self._messages.say(f"senders wait for {RETRY:g} s: {error.strerror}")
+            self._rest(listener.fileno(), now)
+
+    def _rest(self, listener: int, now: float) -> None:
+        """Listen no more for a while."""
+        if not self._stalled and not self._resting:
+            self._retry_at = now + RETRY
+        self._resting.append(listener)
+        self._poller.unregister(listener)
 
     def _greet(self, connection: Connection, session: str) -> None:
         """Answer a greeting; an older connection of the session is dead by now."""
@@ -156,7 +174,7 @@ class Reception:
         return True
 
     def _stall(self, connection: Connection, now: float) -> None:
-        if not self._stalled:
+        if not self._stalled and not self._resting:
             self._retry_at = now + RETRY
         self._stalled.add(connection)
         self._poller.unregister(connection.fd)
