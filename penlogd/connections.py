@@ -133,6 +133,15 @@ class Connections:
         if now > self._silent_from or len(still_open) > ceiling:
             self._forget_silent(now)
 
+    def shift(self, seconds: float) -> None:
+        """The clock was set: what is known happened by the new one, so many seconds later."""
+        for connection in (*self._open.values(), *self._ended):
+            connection.opened += seconds
+            connection.heard += seconds
+            if connection.closed is not _NEVER:
+                connection.closed += seconds
+        self._silent_from += seconds
+
     def _forget_silent(self, now: float) -> None:
         """Forget those without news for too long, and note when there may be one again."""
         while self._open:

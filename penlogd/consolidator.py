@@ -97,6 +97,11 @@ class Consolidator:
             self._finish(self._buffer.flush())
         return self._drain()
 
+    def clock_set(self, seconds: float) -> None:
+        """The clock that times are told by was set, forward by so many seconds."""
+        self.recorded += seconds
+        self._connections.shift(seconds)
+
     def deadline(self) -> float | None:
         """Return when `due` must be called at the latest; None if nothing waits."""
         return None if self._buffer is None else self._buffer.deadline()

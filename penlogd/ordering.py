@@ -91,11 +91,13 @@ class ReorderBuffer(Generic[Item]):
         return released
 
     def flush(self) -> list[Item]:
-        """Return all lines that are held, in order."""
+        """Return all lines that are held, in order; none that comes later is late by them."""
         released: list[Item] = []
         while self._buckets:
             self._release(released)
         self._opened.clear()
+        self._newest.clear()
+        self._released = float("-inf")
         return released
 
     def deadline(self) -> float | None:

@@ -56,6 +56,16 @@ def test_of_two_that_were_open_in_a_span_the_newer_has_it(told):
     assert told.whose(100, 102) == b"b"
 
 
+def test_when_the_clock_is_set_back_all_happened_by_the_new_one(told):
+    told.open(b"a", 3700)
+    told.end(b"a", 3700, 3710)
+    told.open(b"b", 3711)
+    told.connections.shift(-3600)
+    assert (told.whose(105), told.whose(115)) == (b"a", b"b")
+    told.open(b"c", 120, key=OTHER)  # looks who is silent
+    assert told.whose(115) == b"b"
+
+
 def test_a_new_connection_ends_one_whose_end_was_not_told(told):
     told.open(b"a", 100)
     told.open(b"b", 110)

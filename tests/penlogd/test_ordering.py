@@ -48,6 +48,14 @@ def test_a_late_line_is_given_back_and_an_equal_stamp_is_not_late():
     assert buffer.add("same second", 10, A, 100, 101.7)
 
 
+def test_after_a_flush_nothing_is_late():
+    buffer = ReorderBuffer(1.0)
+    buffer.add("x", 10, A, 3700, 3700)
+    assert buffer.flush() == ["x"]
+    assert buffer.add("the clock was set back", 10, A, 100, 100)
+    assert buffer.due(100.5) == []
+
+
 def test_a_clock_in_the_future_does_not_make_all_others_late():
     buffer = ReorderBuffer(1.0)
     buffer.add("next year", 10, A, 1e9, 100.0)
