@@ -71,7 +71,7 @@ class Field:
 
 Part = str | Field
 
-NUMBER = r"-?\d+|-"
-DECIMAL = r"-?\d+(?:\.\d+)?|-"
+NUMBER = r"-?\d{1,18}|-"
+DECIMAL = r"-?\d{1,18}(?:\.\d{1,18})?|-"
 PORT = r"\d{1,5}|-"
 CLF_TIME = r"\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [-+]\d{4}"

@@ -281,6 +281,8 @@ def _datagrams(head: dict[str, Any], body: bytes) -> tuple[list[tuple[bytes, str
     taken: list[tuple[bytes, str]] = []
     times: array[float] = array(TIME)
     place = times.itemsize * len(head["sizes"])
+    if len(body) != place + sum(head["sizes"]):
+        raise ValueError("datagrams without times")
     times.frombytes(body[:place])
     for sender, size in zip(head["senders"], head["sizes"], strict=True):
         taken.append((body[place : place + size], sender))

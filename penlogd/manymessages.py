@@ -7,6 +7,7 @@ filled in is then read through memoryviews, several times quicker than through c
 
 import ctypes
 import errno
+import mmap
 import os
 import socket
 import sys
@@ -63,7 +64,8 @@ class ManyMessages:
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._messages = (_Message * AT_ONCE)()
         self._pieces = (_Piece * AT_ONCE)()
-        room, names = (ctypes.c_char * (AT_ONCE * ROOM))(), (ctypes.c_char * (AT_ONCE * _NAME))()
+        room = (ctypes.c_char * (AT_ONCE * ROOM)).from_buffer(mmap.mmap(-1, AT_ONCE * ROOM))
+        names = (ctypes.c_char * (AT_ONCE * _NAME))()
         control = (ctypes.c_int64 * (AT_ONCE * _CONTROL // 8))()
         for n, (message, piece) in enumerate(zip(self._messages, self._pieces, strict=True)):
             piece.base, piece.len = ctypes.addressof(room) + n * ROOM, ROOM
