@@ -11,6 +11,7 @@ from typing import Protocol
 
 from penlog.rate import Rate
 from penlogd import figures
+from penlogd.consolidator import spread
 from penlogd.daemon import Messages
 from penlogd.parts import Parts
 from penlogd.reception import Reception
@@ -45,8 +46,8 @@ that failed may have left cycles, lines and records do not."""
 OLDEST = 10.0
 """Seconds that a datagram may have waited to be read."""
 
-ROOMY = 4 << 20
-"""Bytes of receive buffer in which they may gather without a burst filling it."""
+BURST = 200 << 20
+"""Bytes a second, as the kernel counts them, that a burst brings: so long may the buffer fill."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -99,11 +100,11 @@ class Collector:
         self._watchers = watchers
         self._watched = {watcher.fd: watcher for watcher in watchers if watcher.fd >= 0}
         self._stopping = False
-        self._gathering = GATHERING if self._receiver.buffer_size() >= ROOMY else 0.0
+        self._gathering = min(GATHERING, self._receiver.buffer_size() / BURST)
         self._rate = Rate(MUCH, self._consolidator.serial, time.monotonic())
         self._watching = False
         self._dropped = 0
-        self._tidied = time.time()
+        self._tidied = time.monotonic()
         self._started = time.monotonic()
         self._offset = time.time() - self._started
         self._sockets = {sock.fileno(): sock for sock in self._receiver.sockets}
@@ -138,9 +139,9 @@ class Collector:
             self._reception.end_turn()
             self._write(self._consolidator.due(self._now()))
             self._watch_sink()
-            if now > self._tidied + TIDYING:
+            if time.monotonic() > self._tidied + TIDYING:
                 gc.collect()
-                self._tidied = now
+                self._tidied = time.monotonic()
             if self._watchers:
                 self._tell()
         self._finish()
@@ -157,7 +158,9 @@ class Collector:
         now = time.monotonic() + self._offset
         if abs(time.time() - now) > CLOCK_STEP:
             self._write(self._consolidator.flush())
-            self._offset = time.time() - time.monotonic()
+            offset = time.time() - time.monotonic()
+            self._consolidator.clock_set(offset - self._offset)
+            self._offset = offset
             now = time.time()
         return now
 
@@ -183,10 +186,10 @@ class Collector:
     def _wait(self) -> list[tuple[int, int]]:
         """Return what is ready; let datagrams gather until something else is."""
         ready = self._poller.poll(self._timeout())
-        if not self._gathering or not ready:
+        if not ready:
             return ready
         if any(fd not in self._sockets for fd, _ in ready):
-            if self._may_gather():
+            if self._may_gather() and all(fd != self._sink.fd for fd, _ in ready):
                 time.sleep(TOGETHER)
             return ready
         self._watch_datagrams(0)
@@ -239,6 +242,9 @@ class Collector:
                 self._stopping = True
             elif number == signal.SIGHUP:
                 self._write(self._consolidator.flush())
+                if self._watching:  # a file that is closed is watched no more
+                    self._poller.unregister(self._sink.fd)
+                    self._watching = False
                 self._sink.reopen()
                 self._intake.written(self._sink.settled(), self._sink.mark())
                 self._messages.debug("log reopened")
@@ -268,9 +274,9 @@ def steady(stamps: list[float], clock: float, now: float) -> list[float]:
     """
     shift = now - clock
     times = [stamp + shift for stamp in stamps]
-    if times and now - OLDEST <= times[0] <= times[-1] <= now:
+    if times and now - OLDEST <= min(times) and max(times) <= now:
         return times
-    return [now] * len(times)
+    return spread(now, len(times))
 
 
 def signal_socket() -> socket.socket:

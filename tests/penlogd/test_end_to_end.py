@@ -1,10 +1,12 @@
 """Real processes and sockets: penlog and penlogd, ours and Debian's, in every pairing."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -242,6 +244,29 @@ def test_lines_to_standard_output_survive_a_slow_reader(farm):
         read += os.read(daemon.stdout.fileno(), 1 << 16)
     stop(daemon)
     assert [line.split()[6] for line in read.splitlines()] == [b"/%d" % n for n in range(5000)]
+
+
+def test_hup_while_a_slow_reader_holds_up_a_pipe(farm):
+    os.mkfifo(farm.log)
+    reader = os.open(farm.log, os.O_RDONLY | os.O_NONBLOCK)
+    daemon = farm.start("--hold", "0")
+    farm.send(*[LINE % (stamp(), b"%d" % n) for n in range(3000)])
+    wait_for(lambda: waiting(reader) > 60_000)
+    daemon.send_signal(signal.SIGHUP)
+    daemon.send_signal(signal.SIGUSR1)
+    assert b"lines_received=" in daemon.stderr.readline()
+    os.set_blocking(reader, True)
+    read = b""
+    while read.count(b"\n") < 3000:
+        read += os.read(reader, 1 << 16)
+    stop(daemon)
+    os.close(reader)
+    assert [line.split()[6] for line in read.splitlines()] == [b"/%d" % n for n in range(3000)]
+
+
+def waiting(pipe):
+    """Return the bytes that are in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_in_the_background_with_a_pid_file_and_another_user(farm, tmp_path):
