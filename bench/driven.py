@@ -5,13 +5,20 @@ penlogd, whose join knows no time but the order of datagrams, is the real proces
 them in that order.
 """
 
-import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench.logtools import Came, Senders, debians, judge, wait_until_listening, wait_until_read
+from bench.logtools import (
+    Came,
+    Senders,
+    debians,
+    judge,
+    wait_until_listening,
+    wait_until_read,
+    wait_until_written,
+)
 from bench.measure import cpu_ns
 from bench.processes import free_port
 from bench.traffic import FORMATS, PEN, Event, Simulation, Traffic, events
@@ -83,23 +90,46 @@ def c_penlogd(traffic: Traffic, folder: Path) -> Came:
         return judge(simulation, lines)
 
 
-def feed(path: str, log: Path, what: Iterable[tuple[str, bytes]], *, paced: bool = True) -> float:
-    """Send datagrams to a new penlogd; return the seconds of CPU that they cost it."""
+def feed(
+    path: str,
+    log: Path,
+    what: Iterable[tuple[str, bytes]],
+    *,
+    cache: int = 1000,
+    before: Iterable[tuple[str, bytes]] = (),
+    paced: bool = True,
+) -> float:
+    """Send datagrams to a new penlogd; return the seconds of CPU that they cost it.
+
+    Args:
+        path: The penlogd.
+        log: What it writes.
+        what: The datagrams, each with the address to send it from.
+        cache: Records of pen's that it is to keep.
+        before: What it gets before; does not count.
+        paced: No faster than it reads.
+    """
     port = free_port(PEN)
     log.unlink(missing_ok=True)
-    process = subprocess.Popen([path, "-f", "-l", str(log), str(port)], stderr=subprocess.DEVNULL)
+    words = [path, "-f", "-n", str(cache), "-l", str(log), str(port)]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     try:
         wait_until_listening(port)
-        before = cpu_ns(process.pid)
+        with Senders(port) as senders:
+            for sender, data in before:
+                senders.send(sender, data)
+        wait_until_read(port)
+        spent = cpu_ns(process.pid)
         with Senders(port, paced=paced) as senders:
             for sender, data in what:
                 senders.send(sender, data)
         wait_until_read(port)
+        wait_until_written(log)
+        spent = cpu_ns(process.pid) - spent
         process.terminate()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process.wait()
     finally:
         if process.returncode is None:
             process.kill()
             process.wait()
-    return usage.ru_utime + usage.ru_stime - before / 1e9
+    return spent / 1e9

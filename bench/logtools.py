@@ -179,6 +179,15 @@ def _greatest_memory(pid: int) -> float:
     return most / 1024
 
 
+def wait_until_written(log: Path, quiet: float = 2.5) -> None:
+    """Wait until a log has not grown for so many seconds: more than penlogd holds lines."""
+    size, since = -1, time.monotonic()
+    while time.monotonic() < since + quiet:
+        if log.exists() and log.stat().st_size != size:
+            size, since = log.stat().st_size, time.monotonic()
+        time.sleep(0.05)
+
+
 class Senders:
     """Sends from the addresses of pen and the servers.
 
