@@ -69,6 +69,10 @@ class Membership:
         """What part of a limit is this worker's, rounded up."""
         return -(-limit // self.tally.workers)
 
+    def due(self, limit: int) -> int:
+        """What part of a limit every worker can have at once: its share rounded down."""
+        return limit // self.tally.workers
+
 
 class SharedSessions(Sessions[S]):
     """Sessions that count the other workers' connections for the limits.
@@ -79,6 +83,10 @@ class SharedSessions(Sessions[S]):
 
     Where `conn_max` is reached, a worker whose clients wait and that has less than its share
     says that it is `WAITING`; those that have their share then leave it what becomes free.
+    The share is rounded down here, for rounded up they may be more than there is: whoever
+    ends a connection would always be below it, and take the place back before others look.
+    Where there are fewer places than workers it is 0, so all leave a place to who waits;
+    not even two who wait do so for ever, for who finds a place says no more that it waits.
 
     `pending_max`, and `conn_max` for datagrams, where a new session ends the least recent
     one, are divided: each worker has its share.
@@ -112,9 +120,9 @@ class SharedSessions(Sessions[S]):
         settings, us = self.settings, self._membership
         ours = len(self) + self._arriving
         left = settings.conn_max - us.elsewhere(ALL) - ours
-        fair = us.share(settings.conn_max)
-        us.put(WAITING, left < 1 and ours < fair)
-        if ours >= fair and us.elsewhere(WAITING):
+        due = us.due(settings.conn_max)
+        us.put(WAITING, left < 1 and ours < max(1, due))
+        if ours >= due and us.elsewhere(WAITING):
             left = 0
         if left < 1:
             us.wait()

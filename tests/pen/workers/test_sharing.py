@@ -88,6 +88,40 @@ def test_who_has_his_share_leaves_what_is_free_to_those_who_wait():
     assert one.sessions.room == 1, "for nobody waits now"
 
 
+def test_fewer_places_than_workers_go_round():
+    one, other = make_workers(2, [])
+    one.settings.conn_max = other.settings.conn_max = 1
+    for having, waiting in ((one, other), (other, one)) * 2:
+        session = begin(having, "192.0.2.1")
+        assert waiting.sessions.room == 0, "its client waits"
+        having.sessions.end(session, 0, 0)
+        assert having.sessions.room == 0, "though it is below its share now"
+        assert waiting.sessions.room == 1
+
+
+def test_workers_that_wait_for_one_place_do_not_block_each_other():
+    one, *others = make_workers(3, [])
+    for state in (one, *others):
+        state.settings.conn_max = 1
+    session = begin(one, "192.0.2.1")
+    assert [state.sessions.room for state in others] == [0, 0]
+    one.sessions.end(session, 0, 0)
+    assert one.sessions.room == 0
+    assert [state.sessions.room for state in others] == [0, 1], "the last one that looks has it"
+
+
+def test_who_has_more_than_others_can_leaves_a_place_to_who_has_none():
+    states = make_workers(8, [])
+    for state in states:
+        state.settings.conn_max = 9
+    sessions = [begin(state, "192.0.2.1") for state in states[:4] for _ in range(2)]
+    begin(states[4], "192.0.2.1")
+    assert states[5].sessions.room == 0
+    states[0].sessions.end(sessions[0], 0, 0)
+    assert states[0].sessions.room == 0
+    assert states[5].sessions.room == 1
+
+
 def test_pending_max_is_divided():
     one, other = make_workers(2, [])
     one.settings.pending_max = other.settings.pending_max = 5
