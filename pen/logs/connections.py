@@ -100,6 +100,16 @@ class ConnectionLog:
         loop, waiting = self._loop, self._open
         if self._due is None or loop.now < self._due:
             return  # this was for a time that has been replaced by another
+        self._due = None
+        try:
+            self._tell_longest_untold()
+        finally:  # whatever one of them met, the others are to be told of
+            if waiting:
+                due = next(iter(waiting.values())).told + REPEATED
+                self._repeat_at(max(due, loop.now + PAUSE))
+
+    def _tell_longest_untold(self) -> None:
+        loop, waiting = self._loop, self._open
         for _ in range(min(AT_ONCE, len(waiting))):
             number, entry = next(iter(waiting.items()))
             if entry.told + REPEATED > loop.now:
@@ -107,10 +117,6 @@ class ConnectionLog:
             waiting.move_to_end(number)
             entry.told = loop.now
             self._tell(entry, None)
-        self._due = None
-        if waiting:
-            due = next(iter(waiting.values())).told + REPEATED
-            self._repeat_at(max(due, loop.now + PAUSE))
 
     def _tell(self, entry: _Open, ended: str | None) -> None:
         traffic = entry.session.traffic()

@@ -247,10 +247,10 @@ class UdpSession(Carried):
             return
         shared = self.shared
         self._close_upstream()
-        if shared.tells:
-            shared.tell_closed(self, reason)
         shared.sessions.end(self, self.up, self.down)
         del shared.by_key[self.key]
+        if shared.tells:  # last: should this fail, the session is gone all the same
+            shared.tell_closed(self, reason)
 
 
 See = Callable[[UdpSession, bytes], object]
@@ -330,5 +330,8 @@ class Datagrams(Carrier[UdpSession]):
             if due > self.reactor.now:
                 self._look_again(due)
                 return
-            oldest.close("idle")
+            try:
+                oldest.close("idle")
+            except Exception:
+                self.reactor.abandon(self._end_idle, oldest)
         self.reactor.again.append(self._end_idle)

@@ -117,6 +117,8 @@ class UdpListener:
         """Tell, once a minute, what the kernel dropped because our buffer was full."""
         if self._socket.fileno() < 0:
             return
+        reactor = self._datagrams.reactor
+        reactor.call_at(reactor.now + COMPLAINT, self._complain)  # first: what follows may fail
         numbers = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _DROPS.size)
         dropped: int = _DROPS.unpack(numbers)[0]
         if dropped > self._dropped:
@@ -125,8 +127,6 @@ class UdpListener:
                 self.endpoint, dropped - self._dropped,
             )  # fmt: skip
             self._dropped = dropped
-        reactor = self._datagrams.reactor
-        reactor.call_at(reactor.now + COMPLAINT, self._complain)
 
     def close(self) -> None:
         """Take nothing more, and end the sessions, whose replies would have left from here."""

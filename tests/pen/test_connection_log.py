@@ -116,6 +116,18 @@ def test_many_connections_are_told_of_again_in_portions(loop, log):
     assert len(loop.timers) == 1
 
 
+def test_a_connection_that_cannot_be_told_of_does_not_silence_the_others(loop, log):
+    connections = ConnectionLog(log, loop)
+    broken, _ = opened(connections, loop, 2)
+    log.connections.clear()
+    broken.traffic = None
+    with pytest.raises(TypeError):
+        loop.pass_to(1000.0 + REPEATED)
+    loop.pass_to(1000.0 + REPEATED + PAUSE)
+    assert len(log.connections) == 1
+    assert len(loop.timers) == 1
+
+
 def test_all_open_connections_can_be_asked_for_and_come_in_portions_without_delay(loop, log):
     connections = ConnectionLog(log, loop)
     first, *_ = opened(connections, loop, 3 * AT_ONCE)
