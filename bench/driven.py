@@ -98,6 +98,7 @@ def feed(
     cache: int = 1000,
     before: Iterable[tuple[str, bytes]] = (),
     paced: bool = True,
+    room: int = 40,
 ) -> float:
     """Send datagrams to a new penlogd; return the seconds of CPU that they cost it.
 
@@ -108,6 +109,7 @@ def feed(
         cache: Records of pen's that it is to keep.
         before: What it gets before; does not count.
         paced: No faster than it reads.
+        room: Datagrams that it has room for.
     """
     port = free_port(PEN)
     log.unlink(missing_ok=True)
@@ -115,7 +117,7 @@ def feed(
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     try:
         wait_until_listening(port)
-        with Senders(port) as senders:
+        with Senders(port, room=room) as senders:
             for sender, data in before:
                 senders.send(sender, data)
         wait_until_read(port)

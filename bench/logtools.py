@@ -193,14 +193,14 @@ class Senders:
 
     Args:
         port: To which port.
-        paced: No faster than the small receive buffer of C's penlogd takes.
+        paced: No faster than they are read.
+        room: Datagrams that may wait meanwhile; the default is what C's penlogd has room for.
     """
 
-    PAUSE_AFTER = 40
-
-    def __init__(self, port: int, *, paced: bool = True) -> None:
+    def __init__(self, port: int, *, paced: bool = True, room: int = 40) -> None:
         self._port = port
         self._paced = paced
+        self._room = room
         self._sockets: dict[str, socket.socket] = {}
         self._sent = 0
 
@@ -219,7 +219,7 @@ class Senders:
             sock.bind((sender, 0))
         sock.sendto(data, (PEN, self._port))
         self._sent += 1
-        if self._paced and self._sent % self.PAUSE_AFTER == 0:
+        if self._paced and self._sent % self._room == 0:
             wait_until_read(self._port, 0.001)
 
 
